@@ -1,1 +1,18 @@
+//! Umsicht: watches roads from municipal vehicles and water from pool cameras, on the device.
+//!
+//! The module order is the flow of an event, and also the import order: a module uses only what stands
+//! above it in this list. `edge` and `central` never use each other; they meet in `schema` alone.
 
+pub mod clock;
+pub mod config;
+pub mod geo;
+pub mod schema;
+
+#[cfg(feature = "edge")]
+pub mod edge;
+
+#[cfg(feature = "edge")]
+pub mod world;
+
+#[cfg(feature = "central")]
+pub mod central;

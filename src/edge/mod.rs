@@ -1,0 +1,11 @@
+//! The device: sees, judges, locates, anonymises, reports.
+//!
+//! Flow, and import order:
+//! source → frame (+ fix, captured_at) → preprocess → infer → postprocess → track → judge → locate → anonymise →
+//! report → spool → publish.
+
+pub mod camera;
+pub mod detection;
+pub mod fix;
+pub mod frame;
+pub mod source;

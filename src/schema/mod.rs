@@ -1,0 +1,14 @@
+//! What travels between device and town: the events, their evidence and the topics they travel under.
+//!
+//! This is the only vocabulary that `edge` and `central` share. A payload becomes a typed event or a rejected one
+//! with its reason; nothing half-read goes further.
+
+pub mod damage;
+pub mod event;
+pub mod evidence;
+pub mod topic;
+
+pub use damage::DamageClass;
+pub use event::{Event, EventId, EventKind, ModelRef, PassTag, RejectedEvent, RoadDamage};
+pub use evidence::Evidence;
+pub use topic::Topic;
