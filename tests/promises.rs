@@ -1,1 +1,3 @@
+//! One binary for all promises: each module is named after what must be true.
 
+mod architecture;
