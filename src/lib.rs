@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod failure;
 pub mod geo;
 pub mod schema;
 
@@ -16,3 +17,10 @@ pub mod world;
 
 #[cfg(feature = "central")]
 pub mod central;
+
+pub mod cli;
+
+/// The commit this was built from; reports carry it.
+pub const COMMIT: &str = env!("UMSICHT_COMMIT");
+/// Version and commit, as `umsicht --version` prints them.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("UMSICHT_COMMIT"), ")");

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// Top level, in order. `edge` and `central` share a rank: neither may use the other.
 const TOP: &[&[&str]] = &[
     &["clock"],
+    &["failure"],
     &["geo"],
     &["schema"],
     &["config"],

@@ -5,6 +5,7 @@
 //! report → spool → publish.
 
 pub mod camera;
+pub mod cli;
 pub mod detection;
 pub mod fix;
 pub mod frame;
