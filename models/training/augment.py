@@ -1,0 +1,176 @@
+"""Random views of the training pictures, made from one seed per (run seed, epoch, place in the epoch).
+
+Everything geometric is one affine warp per picture, so that boxes, mask and pixels agree. Colours, blur, noise and
+drawn shadows follow: they must never look like damage to the network.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from pictures import Picture
+
+MASK_STRIDE = 8
+PAD = 114
+
+
+@dataclass
+class Batch:
+    images: torch.Tensor  # [B, 3, H, W] RGB 0..1
+    boxes: list[torch.Tensor]  # [T, 5] class, x0, y0, x1, y1 in input pixels
+    group_weights: torch.Tensor  # [B, groups]
+    masks: torch.Tensor  # [B, 2, H/8, W/8] crack and pothole cells
+    mask_known: torch.Tensor  # [B] bool
+
+
+def place(picture: Picture, window: tuple[int, int, int, int], rng: np.random.Generator) -> np.ndarray:
+    """Affine map [2, 3] from the picture into `window` (x0, y0, x1, y1 of the canvas): scale, stretch, shift, flip."""
+    rows, columns = picture.pixels.shape[:2]
+    x0, y0, x1, y1 = window
+    fit = min((x1 - x0) / columns, (y1 - y0) / rows)
+    # Square pictures leave half of a wide window empty when fitted, so they are enlarged more often.
+    grow = 1.45 if columns < 1.2 * rows else 1.12
+    scale = fit * grow * float(np.exp(rng.normal(0.0, 0.22)))
+    stretch = float(np.exp(rng.normal(0.0, 0.07)))
+    sx, sy = scale * stretch, scale / stretch
+    spare_x, spare_y = (x1 - x0) - columns * sx, (y1 - y0) - rows * sy
+    shift_x = x0 + spare_x * rng.uniform(0.0, 1.0) + rng.normal(0, 0.04) * (x1 - x0)
+    # The near road fills the lower rows and carries most damages: keep it more often than the sky.
+    shift_y = y0 + spare_y * rng.beta(2.0, 1.0) + rng.normal(0, 0.04) * (y1 - y0)
+    if rng.random() < 0.5:
+        return np.array([[-sx, 0, shift_x + columns * sx], [0, sy, shift_y]], np.float32)
+    return np.array([[sx, 0, shift_x], [0, sy, shift_y]], np.float32)
+
+
+def move_boxes(boxes: np.ndarray, matrix: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
+    """Boxes on the canvas, clipped to the window; dropped when little of them is left to see."""
+    if len(boxes) == 0:
+        return boxes
+    x0, y0, x1, y1 = window
+    moved = boxes.copy()
+    xs = boxes[:, [1, 3]] * matrix[0, 0] + matrix[0, 2]
+    ys = boxes[:, [2, 4]] * matrix[1, 1] + matrix[1, 2]
+    area = np.ptp(xs, axis=1) * np.ptp(ys, axis=1)
+    moved[:, 1], moved[:, 3] = xs.min(1).clip(x0, x1), xs.max(1).clip(x0, x1)
+    moved[:, 2], moved[:, 4] = ys.min(1).clip(y0, y1), ys.max(1).clip(y0, y1)
+    w, h = moved[:, 3] - moved[:, 1], moved[:, 4] - moved[:, 2]
+    return moved[(w > 2.5) & (h > 2.5) & (w * h > 0.2 * area)]
+
+
+def shadow(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A soft-edged dark polygon, as a tree or a vehicle throws it."""
+    height, width = pixels.shape[:2]
+    corners = rng.integers(4, 9)
+    angles = np.sort(rng.uniform(0, 2 * np.pi, corners))
+    reach = rng.uniform(0.1, 0.45, corners)[:, None] * np.array([[width, height]])
+    middle = np.array([rng.uniform(0, width), rng.uniform(0.2 * height, height)])
+    points = (middle + np.stack([np.cos(angles), np.sin(angles)], 1) * reach).astype(np.int32)
+    light = np.full((height // 4, width // 4), 255, np.uint8)
+    cv2.fillPoly(light, [points // 4], int(rng.uniform(100, 190)))
+    light = cv2.resize(cv2.blur(light, (3, 3)), (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.multiply(pixels, cv2.merge([light] * 3), scale=1 / 255)
+
+
+def colours(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    gain = float(np.exp(rng.normal(0, 0.22)))
+    gamma = float(np.exp(rng.normal(0, 0.2)))
+    offset = rng.normal(0, 12)
+    tints = np.exp(rng.normal(0, 0.05, 3))
+    ramp = np.arange(256, dtype=np.float32) / 255
+    tables = [np.clip((ramp**gamma) * gain * tint * 255 + offset, 0, 255).astype(np.uint8) for tint in tints]
+    pixels = cv2.LUT(pixels, np.stack(tables, -1)[None].reshape(1, 256, 3))
+    if rng.random() < 0.4:
+        grey = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        share = rng.uniform(-0.3, 0.9)
+        pixels = cv2.addWeighted(pixels, 1 - share, grey, share, 0)
+    if rng.random() < 0.12:
+        pixels = shadow(pixels, rng)
+    chance = rng.random()
+    if chance < 0.12:
+        pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.0))
+    elif chance < 0.27:
+        soft = cv2.GaussianBlur(pixels, (0, 0), 1.0)
+        amount = rng.uniform(0.3, 1.2)
+        pixels = cv2.addWeighted(pixels, 1 + amount, soft, -amount, 0)
+    if rng.random() < 0.1:
+        noise = rng.normal(0, rng.uniform(2, 7), pixels.shape[:2]).astype(np.int16)
+        pixels = np.clip(pixels.astype(np.int16) + noise[..., None], 0, 255).astype(np.uint8)
+    return pixels
+
+
+def view(chosen: list[Picture], width: int, height: int, rng: np.random.Generator):
+    """One canvas from one picture, or a mosaic from four. Returns pixels, boxes, beliefs, mask cells and if known."""
+    canvas = np.full((height, width, 3), PAD, np.uint8)
+    mask = np.zeros((height, width), np.uint8)
+    if len(chosen) == 1:
+        windows = [(0, 0, width, height)]
+    else:
+        x, y = int(width * rng.uniform(0.35, 0.65)), int(height * rng.uniform(0.35, 0.65))
+        windows = [(0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height)]
+    boxes = []
+    for picture, window in zip(chosen, windows):
+        matrix = place(picture, window, rng)
+        x0, y0, x1, y1 = window
+        local = matrix - np.array([[0, 0, x0], [0, 0, y0]], np.float32)
+        how = cv2.INTER_AREA if rng.random() < 0.3 else cv2.INTER_LINEAR
+        canvas[y0:y1, x0:x1] = cv2.warpAffine(
+            picture.pixels, local, (x1 - x0, y1 - y0), flags=how, borderValue=(PAD, PAD, PAD)
+        )
+        if picture.mask is not None:
+            mask[y0:y1, x0:x1] = cv2.warpAffine(picture.mask, local, (x1 - x0, y1 - y0), flags=cv2.INTER_NEAREST)
+        boxes.append(move_boxes(picture.boxes, matrix, window))
+    beliefs = np.array([picture.believed for picture in chosen], np.float32).min(0)
+    known = all(picture.mask is not None for picture in chosen) and beliefs[0] > 0
+    blocks = mask.reshape(height // MASK_STRIDE, MASK_STRIDE, width // MASK_STRIDE, MASK_STRIDE)
+    cells = np.stack([(blocks == value).any((1, 3)) for value in (1, 2)]).astype(np.float32)
+    return colours(canvas, rng), np.concatenate(boxes), beliefs, cells, known
+
+
+class Loader:
+    """Batches of one epoch, made ahead by one thread. `mosaic` is the share of canvases made of four pictures."""
+
+    def __init__(self, pictures: list[Picture], width: int, height: int, batch: int, seed: int, epoch: int, mosaic: float):
+        self.pictures, self.width, self.height, self.batch = pictures, width, height, batch
+        self.seed, self.epoch, self.mosaic = seed, epoch, mosaic
+        self.steps = len(pictures) // batch
+
+    def make(self, step: int) -> Batch:
+        items = []
+        for place_in_epoch in range(step * self.batch, (step + 1) * self.batch):
+            rng = np.random.default_rng([self.seed, self.epoch, place_in_epoch])
+            chosen = [self.pictures[place_in_epoch]]
+            if rng.random() < self.mosaic:
+                chosen += [self.pictures[i] for i in rng.integers(0, len(self.pictures), 3)]
+            items.append(view(chosen, self.width, self.height, rng))
+        pixels = np.stack([item[0] for item in items])[..., ::-1]
+        images = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float().div_(255)
+        return Batch(
+            images.contiguous(memory_format=torch.channels_last),
+            [torch.from_numpy(item[1].astype(np.float32)) for item in items],
+            torch.from_numpy(np.stack([item[2] for item in items])),
+            torch.from_numpy(np.stack([item[3] for item in items])),
+            torch.tensor([bool(item[4]) for item in items]),
+        )
+
+    def __iter__(self):
+        ready: queue.Queue = queue.Queue(maxsize=3)
+
+        def work() -> None:
+            try:
+                for step in range(self.steps):
+                    ready.put(self.make(step))
+            except BaseException as error:  # handed to the consumer, which raises it
+                ready.put(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        for _ in range(self.steps):
+            batch = ready.get()
+            if isinstance(batch, BaseException):
+                raise batch
+            yield batch

@@ -1,0 +1,117 @@
+"""Write a checkpoint's averaged weights as road.onnx, check it, and bring the manifest's hash up to date.
+
+    python export.py --checkpoint OUT/last.pt --model ../road.onnx [--manifest ../manifest.toml --threshold 0.3]
+
+The graph is static (batch 1), opset 17, without suppression, and uses only operators that both ONNX Runtime and tract
+run: convolution (normalisation folded in), max pooling, nearest resize, slice, concatenation, softmax and elementwise
+arithmetic. The written file is compared with the network it came from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+from network import Deployed, RoadNet
+
+LARGEST_DIFFERENCE_PX = 2e-2
+LARGEST_DIFFERENCE_SCORE = 1e-4
+
+
+def fold_constants(target: Path) -> None:
+    """Shapes are static, so everything computed from them becomes a constant; only standard operators remain."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(target)
+    onnxruntime.InferenceSession(str(target), options, providers=["CPUExecutionProvider"])
+    model = onnx.load(target)
+    used = {node.domain for node in model.graph.node}
+    kept = [entry for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    foreign = used - {""}
+    if foreign:
+        raise SystemExit(f"{target}: operators outside the ONNX standard: {foreign}")
+    onnx.save(model, target)
+
+
+def export(checkpoint: Path, target: Path) -> tuple[int, int]:
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    net = RoadNet(state["channels"])
+    net.load_state_dict(state["average"])
+    width, height = state["width"], state["height"]
+    deployed = Deployed(net, width, height).eval()
+    torch.onnx.export(
+        deployed,
+        (torch.zeros(1, 3, height, width),),
+        str(target),
+        input_names=["images"],
+        output_names=["predictions"],
+        opset_version=17,
+        dynamo=False,
+    )
+    fold_constants(target)
+    model = onnx.load(target)
+    model.doc_string = f"Umsicht road-damage detector, epoch {state['epoch']}"
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, target)
+    images = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(target), options, providers=["CPUExecutionProvider"])
+    written = session.run(["predictions"], {"images": images.numpy()})[0]
+    with torch.inference_mode():
+        wanted = deployed(images).numpy()
+    apart = np.abs(written - wanted)
+    if apart[:, :4].max() > LARGEST_DIFFERENCE_PX or apart[:, 4:].max() > LARGEST_DIFFERENCE_SCORE:
+        raise SystemExit(f"{target}: differs from the network by {apart[:, :4].max()} px, score {apart[:, 4:].max()}")
+    millis = []
+    for _ in range(50):
+        began = time.perf_counter()
+        session.run(["predictions"], {"images": images.numpy()})
+        millis.append((time.perf_counter() - began) * 1000)
+    print(f"{target}: {target.stat().st_size} bytes, {sorted({node.op_type for node in model.graph.node})}")
+    print(f"one thread: median {np.median(millis):.1f} ms, least {min(millis):.1f} ms; differs by {apart.max():.1e}")
+    return width, height
+
+
+def update_manifest(manifest: Path, target: Path, threshold: float | None) -> None:
+    """Replace sha256 (and score_threshold) inside the entry whose file is `target`."""
+    digest = hashlib.sha256(target.read_bytes()).hexdigest()
+    entries = re.split(r"(?m)^(?=\[\[model\]\])", manifest.read_text())
+    for number, entry in enumerate(entries):
+        if f'file = "{target.name}"' in entry:
+            entry = re.sub(r'(?m)^sha256 = ".*"', f'sha256 = "{digest}"', entry)
+            if threshold is not None:
+                entry = re.sub(r"(?m)^score_threshold = \S+", f"score_threshold = {threshold}", entry)
+            entries[number] = entry
+            break
+    else:
+        raise SystemExit(f'{manifest}: no [[model]] with file = "{target.name}"; add one first')
+    manifest.write_text("".join(entries))
+    print(f"{manifest}: sha256 {digest}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--manifest", type=Path)
+    parser.add_argument("--threshold", type=float)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    export(options.checkpoint, options.model)
+    if options.manifest:
+        update_manifest(options.manifest, options.model, options.threshold)
+
+
+if __name__ == "__main__":
+    main()

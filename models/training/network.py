@@ -1,0 +1,215 @@
+"""The road-damage network: ShuffleNetV2 backbone, light feature pyramid, anchor-free head.
+
+Input: RGB pictures scaled to 0..1, [B, 3, H, W], H and W multiples of 32.
+Strides 8, 16 and 32. The head says per cell
+- one score per *group* (crack, pothole, repair): "a damage of this group has its box here, this well placed";
+- which *type* a crack is (D00, D10, D20), as a choice among the three;
+- the four distances from the cell's centre to the box's sides, each as a distribution over bins of one stride
+  (distribution focal loss, Li et al. 2020).
+
+Why groups: the crack types of our largest source are a rule of thumb. Splitting a crack's evidence over three
+independent scores would push all of them under the threshold, so the likeliest type carries the whole group score and
+the other types carry less of it.
+
+The modules of `Backbone` are named so that the published FastestDet weights (BSD-3-Clause) load into them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+CLASSES = ["D00", "D10", "D20", "D40", "Repair"]
+CRACK_TYPES = 3  # the first three classes are the crack types
+GROUP_OF_CLASS = [0, 0, 0, 1, 2]
+GROUPS = ["crack", "pothole", "repair"]
+STRIDES = [8, 16, 32]
+BINS = 16
+
+
+def conv_norm(inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1, act: bool = True) -> list[nn.Module]:
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
+    return layers + [nn.ReLU(inplace=True)] if act else layers
+
+
+class ShuffleUnit(nn.Module):
+    """One ShuffleNetV2 unit (Ma et al. 2018). Stride 1 passes half of the channels through untouched."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.stride = stride
+        middle = outputs // 2
+        self.branch_main = nn.Sequential(
+            *conv_norm(inputs, middle, 1),
+            *conv_norm(middle, middle, 3, stride, groups=middle, act=False),
+            *conv_norm(middle, outputs - inputs, 1),
+        )
+        if stride == 2:
+            self.branch_proj = nn.Sequential(
+                *conv_norm(inputs, inputs, 3, 2, groups=inputs, act=False), *conv_norm(inputs, inputs, 1)
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.stride == 2:
+            return torch.cat([self.branch_proj(x), self.branch_main(x)], 1)
+        return torch.cat([x[:, 0::2], self.branch_main(x[:, 1::2])], 1)
+
+
+class Backbone(nn.Module):
+    REPEATS = [4, 8, 4]
+    CHANNELS = [24, 48, 96, 192]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first_conv = nn.Sequential(*conv_norm(3, self.CHANNELS[0], 3, 2))
+        for number, repeats in enumerate(self.REPEATS, start=2):
+            inputs, outputs = self.CHANNELS[number - 2], self.CHANNELS[number - 1]
+            units = [ShuffleUnit(inputs, outputs, 2)]
+            units += [ShuffleUnit(outputs // 2, outputs, 1) for _ in range(repeats - 1)]
+            setattr(self, f"stage{number}", nn.Sequential(*units))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        stem = self.first_conv(x)
+        c3 = self.stage2(F.max_pool2d(stem, 3, 2, 1))
+        c4 = self.stage3(c3)
+        return stem, c3, c4, self.stage4(c4)
+
+
+class Pyramid(nn.Module):
+    """Top-down and bottom-up paths with plain 3x3 convolutions, plus a path that carries fine lines past the pooling.
+
+    The backbone pools at stride 2; a crack is one or two pixels wide there, so `detail` goes around the pool.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        stem, c3, c4, c5 = Backbone.CHANNELS
+        self.detail = nn.Sequential(*conv_norm(stem, 32, 3, 2), *conv_norm(32, 48, 3, 2))
+        self.lateral3 = nn.Sequential(*conv_norm(c3 + 48, channels, 1))
+        self.lateral4 = nn.Sequential(*conv_norm(c4, channels, 1))
+        self.lateral5 = nn.Sequential(*conv_norm(c5, channels, 1))
+        self.smooth3 = nn.Sequential(*conv_norm(channels, channels, 3))
+        self.smooth4 = nn.Sequential(*conv_norm(channels, channels, 3))
+        self.smooth5 = nn.Sequential(*conv_norm(channels, channels, 3))
+        self.down3 = nn.Sequential(*conv_norm(channels, channels, 3, 2))
+        self.down4 = nn.Sequential(*conv_norm(channels, channels, 3, 2))
+
+    def forward(self, stem, c3, c4, c5) -> list[torch.Tensor]:
+        p5 = self.lateral5(c5)
+        p4 = self.lateral4(c4) + F.interpolate(p5, scale_factor=2.0, mode="nearest")
+        p3 = self.lateral3(torch.cat([c3, self.detail(stem)], 1)) + F.interpolate(p4, scale_factor=2.0, mode="nearest")
+        p3 = self.smooth3(p3)
+        p4 = self.smooth4(p4 + self.down3(p3))
+        p5 = self.smooth5(p5 + self.down4(p4))
+        return [p3, p4, p5]
+
+
+class SharedConv(nn.Module):
+    """One convolution for all levels, with its own normalisation per level: few boxes teach all three levels."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in STRIDES)
+
+    def forward(self, x: torch.Tensor, level: int) -> torch.Tensor:
+        return F.relu(self.norms[level](self.conv(x)))
+
+
+class Head(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.score_tower = SharedConv(channels)
+        self.box_tower = SharedConv(channels)
+        self.scores = nn.ModuleList(nn.Conv2d(channels, len(GROUPS) + CRACK_TYPES, 1) for _ in STRIDES)
+        self.sides = nn.ModuleList(nn.Conv2d(channels, 4 * BINS, 1) for _ in STRIDES)
+        for layer in self.scores:
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+            nn.init.constant_(layer.bias[: len(GROUPS)], -4.6)  # every cell starts at a score of about 0.01
+        for layer in self.sides:
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, levels: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        scores, sides = [], []
+        for index, feature in enumerate(levels):
+            scores.append(self.scores[index](self.score_tower(feature, index)).flatten(2))
+            sides.append(self.sides[index](self.box_tower(feature, index)).flatten(2))
+        return torch.cat(scores, 2), torch.cat(sides, 2)
+
+
+def cell_centres(width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Centres [N, 2] (x, y) in input pixels and the stride [N] of all cells, in the order of the head's output."""
+    centres, strides = [], []
+    for stride in STRIDES:
+        ys, xs = torch.meshgrid(torch.arange(height // stride), torch.arange(width // stride), indexing="ij")
+        centres.append((torch.stack([xs, ys], -1).reshape(-1, 2).float() + 0.5) * stride)
+        strides.append(torch.full((xs.numel(),), float(stride)))
+    return torch.cat(centres), torch.cat(strides)
+
+
+class RoadNet(nn.Module):
+    def __init__(self, channels: int = 64):
+        super().__init__()
+        self.channels = channels
+        self.backbone = Backbone()
+        self.pyramid = Pyramid(channels)
+        self.head = Head(channels)
+        self.mask = nn.Conv2d(channels, 2, 1)  # crack and pothole cells, used in training only
+        self.register_buffer("bins", torch.arange(BINS).float(), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        levels = self.pyramid(*self.backbone(x))
+        scores, sides = self.head(levels)
+        return scores, sides, self.mask(levels[0])
+
+    def distances(self, sides: torch.Tensor) -> torch.Tensor:
+        """[B, 4*BINS, N] logits -> [B, 4, N] distances (left, top, right, bottom) in strides."""
+        batch, _, cells = sides.shape
+        shares = sides.view(batch, 4, BINS, cells).softmax(2)
+        return (shares * self.bins.view(1, 1, BINS, 1)).sum(2)
+
+
+def class_scores(raw: torch.Tensor) -> torch.Tensor:
+    """[B, groups + types, N] logits -> [B, classes, N] scores; the likeliest crack type carries the crack score."""
+    groups = raw[:, : len(GROUPS)].sigmoid()
+    types = raw[:, len(GROUPS) :].softmax(1)
+    types = types / types.max(1, keepdim=True).values
+    return torch.cat([groups[:, :1] * types, groups[:, 1:]], 1)
+
+
+class Deployed(nn.Module):
+    """What is exported: pictures in, [B, 4 + classes, N] out (cx, cy, w, h in input pixels, then class scores)."""
+
+    def __init__(self, net: RoadNet, width: int, height: int):
+        super().__init__()
+        self.net = net
+        centres, strides = cell_centres(width, height)
+        self.register_buffer("centres", centres.t()[None].contiguous())
+        self.register_buffer("strides", strides[None, None].contiguous())
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        levels = self.net.pyramid(*self.net.backbone(images))
+        scores, sides = self.net.head(levels)
+        reach = self.net.distances(sides) * self.strides
+        low = self.centres - reach[:, :2]
+        high = self.centres + reach[:, 2:]
+        return torch.cat([(low + high) * 0.5, high - low, class_scores(scores)], 1)
+
+
+def load_backbone(net: RoadNet, path: str) -> int:
+    """Load the FastestDet backbone. It was trained on BGR pictures, so the first layer's input channels are swapped."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    own = net.backbone.state_dict()
+    found = {name[9:]: value for name, value in state.items() if name.startswith("backbone.") and name[9:] in own}
+    missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
+    if missing:
+        raise SystemExit(f"{path}: not the FastestDet weights, {len(missing)} tensors are missing, first {missing[0]}")
+    found["first_conv.0.weight"] = found["first_conv.0.weight"].flip(1)
+    net.backbone.load_state_dict(found, strict=False)
+    return len(found)

@@ -1,0 +1,180 @@
+"""Train the road-damage detector. See README.md for the commands and where the data comes from.
+
+The learning rate rises over the first steps, stays flat, and falls as a cosine from `--anneal-from` of the epochs on, so a
+run can be stopped in its flat part and resumed with more data. A checkpoint is written after every epoch; `--resume`
+continues it (weights, averages, optimiser, epoch), `--init` starts a new schedule from its averaged weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from augment import Batch, Loader
+from evaluate import predict_pictures, summary
+from loss import DetectionLoss
+from network import RoadNet, load_backbone
+from pictures import read_real, read_simulated
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="real pictures: images/, labels/, classes.txt, manifest.csv")
+    parser.add_argument("--masks", type=Path, help="folder of palette masks (1 crack, 2 pothole), a help in training")
+    parser.add_argument("--simulated", type=Path, help="simulated training pictures: images/, labels/, classes.txt")
+    parser.add_argument("--simulated-share", type=float, default=1.0, help="simulated pictures per real one in an epoch")
+    parser.add_argument("--simulated-validation", type=Path, help="simulated pictures of the validation families")
+    parser.add_argument("--backbone", type=Path, help="FastestDet weights to start the backbone from")
+    parser.add_argument("--init", type=Path, help="checkpoint whose averaged weights start a new schedule")
+    parser.add_argument("--resume", type=Path, help="checkpoint to continue")
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--anneal-from", type=float, default=0.5, help="share of the epochs after which the rate falls")
+    parser.add_argument("--mosaic", type=float, default=0.25, help="share of mosaics before the rate falls; none after it")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--channels", type=int, default=64)
+    parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--height", type=int, default=320)
+    parser.add_argument("--validate-every", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--bf16", action="store_true", help="convolutions in bfloat16, faster where the CPU has it")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--out", type=Path, required=True)
+    return parser.parse_args()
+
+
+def rate_at(progress: float, warm: float, anneal_from: float) -> float:
+    """Share of the full learning rate at `progress` (0..1) of all epochs."""
+    if progress < warm:
+        return (progress + 1e-6) / warm
+    if progress < anneal_from:
+        return 1.0
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (progress - anneal_from) / (1 - anneal_from)))
+
+
+def update_average(average: RoadNet, net: RoadNet, steps: int) -> None:
+    decay = 0.998 * (1 - math.exp(-steps / 300))
+    with torch.no_grad():
+        for kept, new in zip(average.state_dict().values(), net.state_dict().values()):
+            if kept.dtype.is_floating_point:
+                kept.lerp_(new, 1 - decay)
+            else:
+                kept.copy_(new)
+
+
+def parameters(net: RoadNet) -> list[dict]:
+    """Weight decay only on the weights of convolutions."""
+    decayed = [value for value in net.parameters() if value.ndim > 1]
+    others = [value for value in net.parameters() if value.ndim <= 1]
+    return [{"params": decayed, "weight_decay": 0.03}, {"params": others, "weight_decay": 0.0}]
+
+
+def on_device(batch: Batch, device: str) -> Batch:
+    if device == "cpu":
+        return batch
+    return Batch(
+        batch.images.to(device),
+        [boxes.to(device) for boxes in batch.boxes],
+        batch.group_weights.to(device),
+        batch.masks.to(device),
+        batch.mask_known.to(device),
+    )
+
+
+def main() -> None:
+    options = arguments()
+    torch.manual_seed(options.seed)
+    np.random.seed(options.seed)
+    torch.set_num_threads(options.threads)
+    cv2.setNumThreads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    started = time.time()
+    train, held_out = read_real(options.data, options.masks)
+    simulated = read_simulated(options.simulated) if options.simulated else []
+    simulated_held = read_simulated(options.simulated_validation) if options.simulated_validation else []
+    print(f"{len(train)} real, {len(simulated)} simulated, {len(held_out)} held out; {time.time() - started:.0f} s", flush=True)
+
+    net = RoadNet(options.channels)
+    if options.backbone:
+        load_backbone(net, str(options.backbone))
+    start = options.init or options.resume
+    state = torch.load(start, map_location="cpu", weights_only=True) if start else None
+    if state:
+        net.load_state_dict(state["average"] if options.init else state["net"])
+    net = net.to(options.device, memory_format=torch.channels_last)
+    average = copy.deepcopy(net).eval()
+    optimiser = torch.optim.AdamW(parameters(net), lr=options.rate)
+    first_epoch = steps_done = 0
+    if options.resume:
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        first_epoch, steps_done = state["epoch"] + 1, state["steps"]
+    elif options.init:
+        steps_done = 1500  # the averages are worth keeping from the start
+    criterion = DetectionLoss(options.width, options.height, options.device)
+
+    for epoch in range(first_epoch, options.epochs):
+        rng = np.random.default_rng([options.seed, epoch])
+        chosen = list(train)
+        if simulated:
+            count = min(len(simulated), round(len(train) * options.simulated_share))
+            chosen += [simulated[i] for i in rng.permutation(len(simulated))[:count]]
+        chosen = [chosen[i] for i in rng.permutation(len(chosen))]
+        mosaic = options.mosaic if epoch / options.epochs < options.anneal_from else 0.0
+        loader = Loader(chosen, options.width, options.height, options.batch, options.seed, epoch, mosaic)
+        net.train()
+        sums: dict[str, float] = {}
+        began = time.time()
+        for step, batch in enumerate(loader):
+            batch = on_device(batch, options.device)
+            progress = (epoch + step / loader.steps) / options.epochs
+            share = rate_at(progress, 1.5 / options.epochs, options.anneal_from)
+            for group in optimiser.param_groups:
+                group["lr"] = options.rate * share
+            with torch.autocast(options.device, torch.bfloat16, enabled=options.bf16):
+                output = net(batch.images)
+            loss, parts = criterion(net, tuple(part.float() for part in output), batch)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
+            optimiser.step()
+            steps_done += 1
+            update_average(average, net, steps_done)
+            for name, value in parts.items():
+                sums[name] = sums.get(name, 0.0) + value / loader.steps
+            if step % 20 == 0:
+                seconds = (time.time() - began) / (step + 1)
+                print(f"  {epoch} {step}/{loader.steps} {seconds:.2f} s/step {parts}", flush=True)
+        means = " ".join(f"{name} {value:.3f}" for name, value in sums.items())
+        print(f"epoch {epoch} rate {options.rate * share:.5f} {means} {time.time() - began:.0f} s", flush=True)
+        saved = {
+            "net": net.state_dict(),
+            "average": average.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "epoch": epoch,
+            "steps": steps_done,
+            "channels": options.channels,
+            "width": options.width,
+            "height": options.height,
+        }
+        torch.save(saved, options.out / "next.pt")
+        (options.out / "next.pt").replace(options.out / "last.pt")
+        if (epoch + 1) % options.validate_every == 0 or epoch + 1 == options.epochs:
+            torch.save({key: value for key, value in saved.items() if key != "optimiser"}, options.out / f"epoch{epoch:03}.pt")
+            for name, pictures in (("held out", held_out), ("simulated validation", simulated_held)):
+                if pictures:
+                    found = predict_pictures(average, pictures, options.width, options.height, options.device)
+                    print(summary(name, found, pictures), flush=True)
+
+
+if __name__ == "__main__":
+    main()
