@@ -1,0 +1,42 @@
+# Umsicht: `make help` says what there is. Each target installs what it lacks (scripts/prepare.sh) and does nothing twice.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-all arm64 prepare-build prepare-demo prepare-test prepare-arm64
+.NOTPARALLEL:
+
+ENV := source scripts/env.sh &&
+UI_SOURCES := $(shell find ui -path ui/node_modules -prune -o -path ui/dist -prune -o -type f -print 2>/dev/null)
+
+help: ## this list
+	@echo 'make TARGET, where TARGET is one of:'
+	@sed -n 's/^\([a-z0-9-]*\):.* ## \(.*\)/  \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+	  || sed -n 's/^\([a-z0-9-]*\):.* ## \(.*\)/  \1: \2/p' Makefile
+	@echo
+	@echo 'UMSICHT_CACHE (~/.cache/umsicht) keeps downloads and compiled code between clones.'
+	@echo "DEMO_ARGS is handed to \`umsicht demo\`, for example DEMO_ARGS='--video drive.mp4 --gnss drive.nmea'."
+
+build: prepare-build ui/dist/index.html ## everything, ready to run: the user interface and the release binary
+	@$(ENV) say 'cargo: building the release binary (about 10 minutes the first time)' && cargo build --release --locked
+	@$(ENV) echo "ready: $$CARGO_TARGET_DIR/release/umsicht --help"
+
+demo: prepare-demo build ## a simulated drive through a simulated town, in the browser; stop it with Ctrl-C
+	@$(ENV) exec "$$CARGO_TARGET_DIR/release/umsicht" demo $(DEMO_ARGS)
+
+test: prepare-test ui/node_modules/.package-lock.json ## formatting, lints, all tests; ends with their count
+	@scripts/test.sh
+
+test-all: prepare-test prepare-arm64 ui/node_modules/.package-lock.json ## as test, and licences of dependencies, and aarch64
+	@scripts/test.sh all
+
+arm64: prepare-arm64 ## the edge for aarch64 (Raspberry Pi, Jetson and others), its unit tests run under qemu
+	@scripts/arm64.sh
+
+prepare-build prepare-demo prepare-test prepare-arm64: prepare-%:
+	@scripts/prepare.sh $*
+
+ui/node_modules/.package-lock.json: ui/package.json ui/package-lock.json | prepare-build
+	@$(ENV) say 'npm: installing what the user interface is built with' && npm --prefix ui ci --no-audit --no-fund
+	@touch $@
+
+ui/dist/index.html: $(UI_SOURCES) ui/node_modules/.package-lock.json
+	@$(ENV) say 'npm: building the user interface' && npm --prefix ui run --silent build

@@ -1,0 +1,137 @@
+#!/bin/bash
+# All checks and tests, one after the other; a failure does not stop the later steps.
+#
+#   scripts/test.sh        what every change must pass
+#   scripts/test.sh all    additionally the licences of all dependencies and the tests on aarch64
+#
+# The last line counts: "N passed, N failed, N skipped". A check without single tests (formatting, lints, a feature set
+# that must compile, the models) counts as one. Skipped are tests that say so themselves and checks whose tool cannot be had.
+set -uo pipefail
+# shellcheck source=scripts/env.sh
+source "$(dirname "$0")/env.sh"
+cd "$umsicht_root" || exit 70
+
+passed=0 failed=0 skipped=0 failures=()
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# run COMMAND…: its output is shown and kept for counting.
+run() {
+    "$@" 2>&1 </dev/null | tee "$log"
+    return "${PIPESTATUS[0]}"
+}
+
+fail() {
+    failed=$((failed + $1))
+    failures+=("$2")
+}
+
+# check NAME COMMAND…: counts as one.
+check() {
+    local name=$1 since=$SECONDS
+    shift
+    say "$name"
+    if run "$@"; then
+        passed=$((passed + 1))
+    else
+        fail 1 "$name"
+    fi
+    printf '   %s: %s s\n' "$name" "$((SECONDS - since))"
+}
+
+skip() {
+    say "$1: skipped, $2"
+    skipped=$((skipped + 1))
+}
+
+# sum PATTERN: adds up the first numbers of all matches of PATTERN in the log of the last command.
+sum() { sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -oE "$1" | grep -oE '^[0-9]+' | awk '{ n += $1 } END { print n + 0 }'; }
+
+# tests NAME PASSED FAILED SKIPPED COMMAND…: a test run whose output holds counts that the three patterns match.
+tests() {
+    local name=$1 patterns=("$2" "$3" "$4") since=$SECONDS ok bad left
+    shift 4
+    say "$name"
+    run "$@"
+    local code=$?
+    ok=$(sum "${patterns[0]}") bad=$(sum "${patterns[1]}") left=$(sum "${patterns[2]}")
+    if [ "$code" -ne 0 ] && [ "$bad" -eq 0 ]; then
+        bad=1 # it did not come to the tests, for example because it does not compile
+    fi
+    if [ "$code" -eq 0 ] && [ "$ok" -eq 0 ]; then
+        echo "no test ran: the count cannot be read, or there is none"
+        bad=1
+    fi
+    passed=$((passed + ok)) skipped=$((skipped + left))
+    [ "$bad" -eq 0 ] || fail "$bad" "$name"
+    printf '   %s: %s passed, %s failed, %s skipped, %s s\n' "$name" "$ok" "$bad" "$left" "$((SECONDS - since))"
+}
+
+rust_tests() {
+    if cargo nextest --version >/dev/null 2>&1; then
+        tests "tests" '[0-9]+ passed' '[0-9]+ (failed|timed out|exec failed)' '[0-9]+ skipped' \
+            cargo nextest run --locked --no-fail-fast --hide-progress-bar --status-level slow --final-status-level slow
+    else
+        tests "tests" '[0-9]+ passed;' '[0-9]+ failed;' '[0-9]+ ignored;' cargo test --locked --no-fail-fast
+    fi
+}
+
+lints() {
+    if cargo fmt --version >/dev/null 2>&1; then
+        check "formatting" cargo fmt --check
+    else
+        skip "formatting" "this Rust has no rustfmt"
+    fi
+    if cargo clippy --version >/dev/null 2>&1; then
+        check "lints" cargo clippy --locked --all-targets -- -D warnings
+    else
+        skip "lints" "this Rust has no clippy"
+    fi
+}
+
+# Every feature must compile alone without a warning, and so must the set that the device uses.
+feature_sets() {
+    local features sub=(check) strict=()
+    if cargo clippy --version >/dev/null 2>&1; then
+        sub=(clippy) strict=(-- -D warnings)
+    fi
+    for features in edge,gstreamer,ort,tract edge gstreamer ort tract central; do
+        check "compiles with only $features" \
+            cargo "${sub[@]}" --locked --no-default-features --features "$features" "${strict[@]}"
+    done
+}
+
+user_interface() {
+    check "user interface: build" npm --prefix ui run --silent build
+    tests "user interface: tests" '[0-9]+ passed \(|[0-9]+ passed \|' '[0-9]+ failed \|' '[0-9]+ (skipped|todo)' npm --prefix ui test --silent
+}
+
+models() {
+    check "models" cargo run --locked --quiet -- models verify
+}
+
+dependencies() {
+    if ! command -v cargo-deny >/dev/null; then
+        cargo install --locked --quiet --root "$UMSICHT_CACHE/tools" cargo-deny ||
+            { skip "dependencies" "cargo-deny could not be installed"; return; }
+        PATH=$PATH:$UMSICHT_CACHE/tools/bin
+    fi
+    check "dependencies: licences, bans, sources" cargo deny --locked check licenses bans sources
+}
+
+lints
+user_interface
+rust_tests
+models
+feature_sets
+if [ "${1:-}" = all ]; then
+    dependencies
+    check "aarch64" scripts/arm64.sh
+fi
+
+say "took $SECONDS s"
+for name in "${failures[@]}"; do
+    echo "failed: $name"
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
