@@ -7,6 +7,10 @@
 pub mod camera;
 pub mod cli;
 pub mod detection;
+pub mod detector;
 pub mod fix;
 pub mod frame;
+pub mod infer;
+pub mod postprocess;
+pub mod preprocess;
 pub mod source;

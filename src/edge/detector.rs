@@ -1,0 +1,77 @@
+//! A model at work: picture in, detections out, in pixels of that picture.
+
+use std::path::Path;
+
+use crate::edge::detection::Detection;
+use crate::edge::frame::CameraImage;
+use crate::edge::infer::model::{Model, ModelSpec};
+use crate::edge::infer::{self, Backend, BackendChoice, BackendSettings, InferError, Tensor};
+use crate::edge::postprocess::Postprocessor;
+use crate::edge::preprocess::Preprocessor;
+use crate::schema::ModelRef;
+
+pub struct Detector {
+    spec: ModelSpec,
+    backend: Box<dyn Backend>,
+    preprocessor: Preprocessor,
+    outputs: Vec<Tensor>,
+    postprocessor: Postprocessor,
+}
+
+impl Detector {
+    /// Reads the model `name` of a folder, checks its hash and loads it.
+    pub fn open(models_dir: &Path, name: &str, backend: BackendChoice) -> Result<Self, InferError> {
+        Self::open_with(models_dir, name, &BackendSettings::with_choice(backend))
+    }
+
+    pub fn open_with(models_dir: &Path, name: &str, settings: &BackendSettings) -> Result<Self, InferError> {
+        Self::from_model(&Model::read(models_dir, name)?, settings)
+    }
+
+    pub fn from_model(model: &Model, settings: &BackendSettings) -> Result<Self, InferError> {
+        let backend = infer::open_backend(model, settings)?;
+        tracing::info!(model = model.spec.name, version = model.spec.version, backend = backend.name(), "model loaded");
+        Ok(Self {
+            preprocessor: Preprocessor::new(model.spec.input.clone()),
+            postprocessor: Postprocessor::new(&model.spec),
+            spec: model.spec.clone(),
+            backend,
+            outputs: Vec::new(),
+        })
+    }
+
+    /// What the model finds at the threshold it ships with, best first.
+    pub fn detect(&mut self, image: &CameraImage) -> Result<Vec<Detection>, InferError> {
+        self.detect_above(image, self.spec.score_threshold)
+    }
+
+    /// What the model finds at another threshold, best first.
+    pub fn detect_above(&mut self, image: &CameraImage, score_threshold: f32) -> Result<Vec<Detection>, InferError> {
+        let (input, letterbox) = self.preprocessor.prepare(image)?;
+        self.backend.run(input, &mut self.outputs)?;
+        let none = || InferError::OutputShape { found: Vec::new(), expected: "one output".into() };
+        let output = self.outputs.first().ok_or_else(none)?;
+        self.postprocessor.detections(output, &letterbox, score_threshold)
+    }
+
+    #[must_use]
+    pub fn model_ref(&self) -> ModelRef {
+        self.spec.model_ref()
+    }
+
+    #[must_use]
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// Names by the index that a [`Detection`] carries.
+    #[must_use]
+    pub fn classes(&self) -> &[String] {
+        &self.spec.classes
+    }
+
+    #[must_use]
+    pub fn backend_name(&self) -> &'static str {
+        self.backend.name()
+    }
+}

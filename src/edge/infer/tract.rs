@@ -1,0 +1,52 @@
+//! tract: pure Rust, runs wherever this program runs.
+
+use tract_onnx::prelude::*;
+
+use super::model::Model;
+use super::{Backend, InferError, Tensor};
+
+const NAME: &str = "tract";
+
+struct TractBackend {
+    plan: Arc<TypedRunnableModel>,
+}
+
+pub(super) fn open(model: &Model) -> Result<Box<dyn Backend>, InferError> {
+    let shape = model.spec.input_shape();
+    let load = || -> TractResult<Arc<TypedRunnableModel>> {
+        tract_onnx::onnx()
+            .model_for_read(&mut model.bytes())?
+            .with_input_fact(0, f32::fact(shape).into())?
+            .into_optimized()?
+            .into_runnable()
+    };
+    let plan =
+        load().map_err(|e| InferError::Load { backend: NAME, path: model.path.clone(), reason: format!("{e:#}") })?;
+    Ok(Box::new(TractBackend { plan }))
+}
+
+impl Backend for TractBackend {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn run(&mut self, input: &Tensor, outputs: &mut Vec<Tensor>) -> Result<(), InferError> {
+        let mut run = || -> TractResult<()> {
+            let input = tract_onnx::prelude::Tensor::from_shape(&input.shape, &input.data)?;
+            let found = self.plan.run(tvec!(input.into_tvalue()))?;
+            outputs.resize_with(found.len(), Tensor::default);
+            for (output, found) in outputs.iter_mut().zip(&found) {
+                let view = found.to_plain_array_view::<f32>()?;
+                match view.as_slice() {
+                    Some(data) => output.copy_from(view.shape().iter().copied(), data),
+                    None => {
+                        let data: Vec<f32> = view.iter().copied().collect();
+                        output.copy_from(view.shape().iter().copied(), &data);
+                    }
+                }
+            }
+            Ok(())
+        };
+        run().map_err(|e| InferError::Run { backend: NAME, reason: format!("{e:#}") })
+    }
+}

@@ -1,0 +1,227 @@
+//! Camera picture → network input: letterboxed, planes of floats; and the way back for boxes.
+//!
+//! Frames: *image* is the original picture, *input* the network's. A picture keeps its shape, is centred, and the rest is the
+//! pad value. The inner size is rounded to whole pixels, so the two axes scale by slightly different factors, and the way
+//! back uses exactly these. Two passes: one resize in bytes, one that splits, scales and places; no memory is taken per frame
+//! once the size of the pictures is known.
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::RgbImage;
+
+use crate::edge::detection::BoundingBox;
+use crate::edge::frame::CameraImage;
+use crate::edge::infer::model::{ChannelOrder, InputSpec};
+use crate::edge::infer::{InferError, Tensor};
+
+/// Where a picture of one size lies in the network's input.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Letterbox {
+    image_width_px: u32,
+    image_height_px: u32,
+    inner_width_px: u32,
+    inner_height_px: u32,
+    left_px: u32,
+    top_px: u32,
+}
+
+impl Letterbox {
+    /// `None` for an empty picture.
+    #[must_use]
+    pub fn new(image_width_px: u32, image_height_px: u32, input: &InputSpec) -> Option<Self> {
+        if image_width_px == 0 || image_height_px == 0 {
+            return None;
+        }
+        let (width, height) = (u32::try_from(input.width).ok()?, u32::try_from(input.height).ok()?);
+        let ratio = (f64::from(width) / f64::from(image_width_px)).min(f64::from(height) / f64::from(image_height_px));
+        let inner = |side: u32, limit: u32| ((f64::from(side) * ratio).round_ties_even() as u32).clamp(1, limit);
+        let (inner_width_px, inner_height_px) = (inner(image_width_px, width), inner(image_height_px, height));
+        Some(Self {
+            image_width_px,
+            image_height_px,
+            inner_width_px,
+            inner_height_px,
+            left_px: (width - inner_width_px) / 2,
+            top_px: (height - inner_height_px) / 2,
+        })
+    }
+
+    /// Pixels of the network's input → pixels of the picture, cut at its edges; `None` where nothing is left.
+    #[must_use]
+    pub fn image_from_input(&self, [x0, y0, x1, y1]: [f32; 4]) -> Option<BoundingBox> {
+        let axis = |input_px: f32, offset_px: u32, image_px: u32, inner_px: u32| {
+            let px = (f64::from(input_px) - f64::from(offset_px)) * f64::from(image_px) / f64::from(inner_px);
+            px.clamp(0.0, f64::from(image_px)) as f32
+        };
+        let x = |input_px| axis(input_px, self.left_px, self.image_width_px, self.inner_width_px);
+        let y = |input_px| axis(input_px, self.top_px, self.image_height_px, self.inner_height_px);
+        BoundingBox::new(x(x0), y(y0), x(x1), y(y1))
+    }
+
+    /// Pixels of the picture → pixels of the network's input.
+    #[must_use]
+    pub fn input_from_image(&self, image: &BoundingBox) -> [f32; 4] {
+        let axis = |image_px: f32, offset_px: u32, side_px: u32, inner_px: u32| {
+            (f64::from(image_px) * f64::from(inner_px) / f64::from(side_px) + f64::from(offset_px)) as f32
+        };
+        let x = |px| axis(px, self.left_px, self.image_width_px, self.inner_width_px);
+        let y = |px| axis(px, self.top_px, self.image_height_px, self.inner_height_px);
+        [x(image.x0), y(image.y0), x(image.x1), y(image.y1)]
+    }
+}
+
+/// Fills the network's input, frame after frame.
+pub struct Preprocessor {
+    spec: InputSpec,
+    resizer: Resizer,
+    options: ResizeOptions,
+    resized: Vec<u8>,
+    /// Padding is written once, when the size of the pictures changes.
+    placed: Option<Letterbox>,
+    input: Tensor,
+}
+
+impl Preprocessor {
+    #[must_use]
+    pub fn new(spec: InputSpec) -> Self {
+        let input = Tensor::filled(&[1, 3, spec.height, spec.width], f32::from(spec.pad_value) * spec.scale);
+        // Averages over all pixels it shrinks, so that thin cracks do not flicker from frame to frame.
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
+        Self { spec, resizer: Resizer::new(), options, resized: Vec::new(), placed: None, input }
+    }
+
+    /// The input tensor for a picture, and where the picture lies in it.
+    pub fn prepare(&mut self, image: &CameraImage) -> Result<(&Tensor, Letterbox), InferError> {
+        self.prepare_pixels(image.unredacted())
+    }
+
+    fn prepare_pixels(&mut self, pixels: &RgbImage) -> Result<(&Tensor, Letterbox), InferError> {
+        let (width_px, height_px) = pixels.dimensions();
+        let unusable = InferError::Picture { width_px, height_px };
+        let Some(letterbox) = Letterbox::new(width_px, height_px, &self.spec) else { return Err(unusable) };
+        if self.placed != Some(letterbox) {
+            self.input.data.fill(f32::from(self.spec.pad_value) * self.spec.scale);
+            self.resized.resize(3 * letterbox.inner_width_px as usize * letterbox.inner_height_px as usize, 0);
+            self.placed = Some(letterbox);
+        }
+        let (inner_width, inner_height) = (letterbox.inner_width_px, letterbox.inner_height_px);
+        let Ok(source) = ImageRef::new(width_px, height_px, pixels.as_raw(), PixelType::U8x3) else {
+            return Err(unusable);
+        };
+        let Ok(mut target) = Image::from_slice_u8(inner_width, inner_height, &mut self.resized, PixelType::U8x3) else {
+            return Err(unusable);
+        };
+        if self.resizer.resize(&source, &mut target, &self.options).is_err() {
+            return Err(unusable);
+        }
+        self.place(&letterbox);
+        Ok((&self.input, letterbox))
+    }
+
+    /// Interleaved bytes → planes of floats inside the padding.
+    fn place(&mut self, letterbox: &Letterbox) {
+        let (width, plane) = (self.spec.width, self.spec.width * self.spec.height);
+        let (left, top, inner_width) =
+            (letterbox.left_px as usize, letterbox.top_px as usize, letterbox.inner_width_px as usize);
+        let (first, rest) = self.input.data.split_at_mut(plane);
+        let (green, last) = rest.split_at_mut(plane);
+        let (red, blue) = match self.spec.order {
+            ChannelOrder::Rgb => (first, last),
+            ChannelOrder::Bgr => (last, first),
+        };
+        let scale = self.spec.scale;
+        for (row, bytes) in self.resized.chunks_exact(3 * inner_width).enumerate() {
+            let start = (top + row) * width + left;
+            let place = start..start + inner_width;
+            let (red, green, blue) = (&mut red[place.clone()], &mut green[place.clone()], &mut blue[place]);
+            for (((rgb, r), g), b) in bytes.chunks_exact(3).zip(red).zip(green).zip(blue) {
+                *r = f32::from(rgb[0]) * scale;
+                *g = f32::from(rgb[1]) * scale;
+                *b = f32::from(rgb[2]) * scale;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb;
+    use proptest::prelude::*;
+
+    fn spec(width: usize, height: usize, order: ChannelOrder) -> InputSpec {
+        InputSpec { width, height, pad_value: 114, scale: 1.0, order }
+    }
+
+    /// The value at (x, y) in each plane.
+    fn at(input: &Tensor, x: usize, y: usize) -> [f32; 3] {
+        let (height, width) = (input.shape[2], input.shape[3]);
+        std::array::from_fn(|plane| input.data[plane * width * height + y * width + x])
+    }
+
+    #[test]
+    fn the_picture_is_centred_the_rest_is_padding_and_channels_stand_in_order() {
+        let picture = RgbImage::from_pixel(100, 50, Rgb([10, 20, 30]));
+        let mut rgb = Preprocessor::new(spec(64, 64, ChannelOrder::Rgb));
+        let (input, _) = rgb.prepare_pixels(&picture).unwrap();
+        assert_eq!(at(input, 0, 0), [114.0; 3]);
+        assert_eq!(at(input, 31, 15), [114.0; 3]);
+        assert_eq!(at(input, 0, 16), [10.0, 20.0, 30.0]);
+        assert_eq!(at(input, 63, 47), [10.0, 20.0, 30.0]);
+        assert_eq!(at(input, 63, 48), [114.0; 3]);
+        let mut bgr = Preprocessor::new(spec(64, 64, ChannelOrder::Bgr));
+        let (input, _) = bgr.prepare_pixels(&picture).unwrap();
+        assert_eq!(at(input, 0, 16), [30.0, 20.0, 10.0]);
+    }
+
+    #[test]
+    fn a_picture_of_another_size_leaves_nothing_of_the_one_before() {
+        let mut reused = Preprocessor::new(spec(64, 64, ChannelOrder::Rgb));
+        reused.prepare_pixels(&RgbImage::from_pixel(50, 100, Rgb([255, 255, 255]))).unwrap();
+        let wide = RgbImage::from_fn(90, 41, |x, y| Rgb([x as u8, y as u8, 7]));
+        let mut fresh = Preprocessor::new(spec(64, 64, ChannelOrder::Rgb));
+        assert_eq!(reused.prepare_pixels(&wide).unwrap().0, fresh.prepare_pixels(&wide).unwrap().0);
+    }
+
+    #[test]
+    fn an_edge_in_the_picture_lies_where_the_letterbox_says() {
+        // Left half black, right half white, on a picture that must shrink and be padded at top and bottom.
+        let picture = RgbImage::from_fn(1280, 720, |x, _| if x < 400 { Rgb([0; 3]) } else { Rgb([255; 3]) });
+        let mut preprocessor = Preprocessor::new(spec(512, 320, ChannelOrder::Rgb));
+        let (input, letterbox) = preprocessor.prepare_pixels(&picture).unwrap();
+        let edge = letterbox.input_from_image(&BoundingBox::new(400.0, 0.0, 1280.0, 720.0).unwrap())[0];
+        let row: Vec<f32> = (0..512).map(|x| at(input, x, 160)[0]).collect();
+        // The dark part's width in input pixels, by area.
+        let dark: f32 = row.iter().map(|value| 1.0 - value / 255.0).sum();
+        assert!((dark - edge).abs() < 0.02, "{dark} {edge}");
+    }
+
+    #[test]
+    fn an_empty_picture_is_refused() {
+        let mut preprocessor = Preprocessor::new(spec(64, 64, ChannelOrder::Rgb));
+        assert!(matches!(preprocessor.prepare_pixels(&RgbImage::new(0, 10)), Err(InferError::Picture { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn boxes_return_to_where_they_were(
+            width in 1u32..4000, height in 1u32..3000, input_width in 1usize..20, input_height in 1usize..20,
+            fractions in prop::array::uniform4(0.0f32..1.0),
+        ) {
+            let spec = spec(32 * input_width, 32 * input_height, ChannelOrder::Rgb);
+            let letterbox = Letterbox::new(width, height, &spec).unwrap();
+            let [a, b, c, d] = fractions;
+            let (w, h) = (width as f32, height as f32);
+            let image = BoundingBox::new(a.min(b) * w, c.min(d) * h, a.max(b) * w, c.max(d) * h);
+            prop_assume!(image.is_some_and(|b| b.x1 - b.x0 > 0.01 * w && b.y1 - b.y0 > 0.01 * h));
+            let image = image.unwrap();
+            let input = letterbox.input_from_image(&image);
+            prop_assert!(input[0] >= 0.0 && input[2] <= spec.width as f32 + 0.01);
+            prop_assert!(input[1] >= 0.0 && input[3] <= spec.height as f32 + 0.01);
+            let back = letterbox.image_from_input(input).unwrap();
+            for (found, sent) in [(back.x0, image.x0), (back.y0, image.y0), (back.x1, image.x1), (back.y1, image.y1)] {
+                prop_assert!((found - sent).abs() < 1e-3 * w.max(h), "{back:?} {image:?}");
+            }
+        }
+    }
+}
