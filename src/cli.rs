@@ -40,6 +40,10 @@ enum Command {
     #[cfg(feature = "edge")]
     #[command(subcommand)]
     Edge(crate::edge::cli::Command),
+    /// The models: are they what they should be, how fast, how good?
+    #[cfg(feature = "edge")]
+    #[command(subcommand)]
+    Models(crate::models::cli::Command),
 }
 
 impl Command {
@@ -47,6 +51,8 @@ impl Command {
         match self {
             #[cfg(feature = "edge")]
             Self::Edge(command) => command.run(),
+            #[cfg(feature = "edge")]
+            Self::Models(command) => command.run(),
         }
     }
 }

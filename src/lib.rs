@@ -13,6 +13,9 @@ pub mod schema;
 pub mod edge;
 
 #[cfg(feature = "edge")]
+pub mod models;
+
+#[cfg(feature = "edge")]
 pub mod world;
 
 #[cfg(feature = "central")]

@@ -14,6 +14,7 @@ mod tract;
 use std::path::PathBuf;
 
 use self::model::{Model, ModelError};
+use crate::failure::Failure;
 
 /// Floats in row-major order.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -99,6 +100,16 @@ pub enum InferError {
     NotFinite { index: usize },
     #[error("a picture of {width_px}×{height_px} pixels cannot be judged")]
     Picture { width_px: u32, height_px: u32 },
+}
+
+impl From<InferError> for Failure {
+    fn from(error: InferError) -> Self {
+        match &error {
+            InferError::Model(ModelError::Unknown { .. }) => Self::usage(error),
+            InferError::BackendUnavailable { .. } => Self::unavailable(error),
+            _ => Self::data(error),
+        }
+    }
 }
 
 /// Loads `model` with the chosen backend; the one place that knows which backends were built in.
