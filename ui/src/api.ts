@@ -1,0 +1,119 @@
+/** The REST interface of the central service as this page uses it. Lengths are metres, angles degrees, positions WGS84. */
+
+export type Language = "de" | "en";
+
+export interface Position {
+  lat: number;
+  lon: number;
+}
+
+export interface SectionRef {
+  id: string | number;
+  name: string | null;
+  road_class: string | null;
+}
+
+export interface Reason {
+  code: string;
+  points: number;
+  text: Record<Language, string>;
+}
+
+export interface Defect {
+  id: string;
+  class: string;
+  status: string;
+  position: Position;
+  sigma_metres: number;
+  heading_degrees: number;
+  length_metres: number;
+  width_metres: number;
+  area_square_metres: number;
+  calibrated: boolean;
+  simulated: boolean;
+  sightings: number;
+  first_seen: string;
+  last_seen: string;
+  section: SectionRef | null;
+  /** 1 very good … 5 very poor. */
+  grade: number;
+  /** 0 … 100. */
+  priority: number;
+  /** Their points sum to the priority. */
+  reasons: Reason[];
+  evidence_url: string | null;
+}
+
+export interface SightingDetail {
+  id: string;
+  hour: string;
+  class: string;
+  score: number;
+  sigma_metres: number;
+  frames_seen: number;
+  model: { name: string; version: string; sha256: string };
+  calibrated: boolean;
+  simulated: boolean;
+  evidence_url: string | null;
+}
+
+export interface DefectDetail extends Defect {
+  sightings_detail: SightingDetail[];
+}
+
+export type Bounds = [west: number, south: number, east: number, north: number];
+
+export interface Status {
+  site: string;
+  town: { name: string };
+  version: string;
+  simulated: boolean;
+  defects: number;
+  sightings: number;
+  rejected: number;
+  sections: number;
+  last_event_at: string | null;
+  bounds: Bounds | null;
+}
+
+export interface SectionProperties {
+  id: string | number;
+  name: string | null;
+  road_class: string | null;
+  grade: number | null;
+  defects: number;
+}
+
+export interface SectionFeature {
+  type: "Feature";
+  id?: string | number;
+  geometry: { type: "LineString"; coordinates: [number, number][] };
+  properties: SectionProperties;
+}
+
+export interface Network {
+  type: "FeatureCollection";
+  features: SectionFeature[];
+  /** Whom the source of the street network wants to be named. */
+  attribution?: string;
+}
+
+export class ApiError extends Error {}
+
+async function get<T>(path: string): Promise<T> {
+  const response = await fetch(`/api/v1/${path}`, { headers: { accept: "application/json" } });
+  if (!response.ok) {
+    const body = (await response.json().catch(() => null)) as { error?: { message?: string } } | null;
+    throw new ApiError(body?.error?.message ?? `HTTP ${response.status}`);
+  }
+  return (await response.json()) as T;
+}
+
+const MOST_DEFECTS = 1000;
+
+export const api = {
+  status: () => get<Status>("status"),
+  defects: () => get<{ defects: Defect[]; total: number }>(`defects?limit=${MOST_DEFECTS}`),
+  defect: (id: string) => get<DefectDetail>(`defects/${encodeURIComponent(id)}`),
+  network: () => get<Network>("network"),
+};

@@ -1,0 +1,240 @@
+/** Ties the page together: what arrives goes into the list of defects, what changes is drawn. */
+
+import { api, type Defect, type DefectDetail, type Language, type Status } from "./api";
+import { DefectList, type Change } from "./defects";
+import { h } from "./dom";
+import * as format from "./format";
+import { className, counted, language, setLanguage, t } from "./i18n";
+import { follow, type Connection } from "./live";
+import { MapView } from "./map/view";
+import type { ServerSentEvent } from "./sse";
+import { DetailView, type DetailState } from "./views/detail";
+import { Header } from "./views/header";
+import { Legend } from "./views/legend";
+import { ListView, type ListState } from "./views/list";
+import { MapFrame } from "./views/mapframe";
+
+/** Grades of sections follow the defects; the network is loaded anew at most this often. */
+const NETWORK_PAUSE_MILLIS = 4_000;
+
+export class App {
+  #defects = new DefectList();
+  #status: Status | null = null;
+  #connection: Connection = { state: "connecting" };
+  #listState: ListState = { kind: "loading" };
+  #openId: string | null = null;
+  #detail: DetailState = { kind: "loading" };
+  #attribution: string | null = null;
+  #mapNote: "mapFailed" | "networkFailed" | null = null;
+  #networkTimer: number | null = null;
+  /** Events that came while the list was being loaded; they are applied on top of it. */
+  #waiting: ServerSentEvent[] | null = null;
+
+  #header = new Header((next) => this.#switchLanguage(next));
+  #list = new ListView(this.#defects, (id, how) => this.#open(id, how), () => void this.#load());
+  #detailView = new DetailView(() => this.#close());
+  #legend = new Legend();
+  #frame = new MapFrame(this.#legend.element, this.#detailView.element);
+  #announcer = h("div", { class: "visually-hidden", "aria-live": "polite", id: "announcer" });
+
+  constructor(root: HTMLElement) {
+    root.append(
+      this.#header.element,
+      h("main", {}, this.#frame.element, this.#list.element),
+      this.#announcer,
+    );
+    this.#render();
+    document.addEventListener("keydown", (event) => this.#key(event));
+    window.addEventListener("resize", () => this.#cover());
+  }
+
+  map: MapView | null = null;
+
+  start(): void {
+    void this.#startMap();
+    follow("/api/v1/events", {
+      opened: () => void this.#load(),
+      event: (event) => this.#take(event),
+      connection: (connection) => {
+        this.#connection = connection;
+        if (connection.state === "broken" && this.#listState.kind === "loading") void this.#load();
+        this.#render();
+      },
+    });
+  }
+
+  async #startMap(): Promise<void> {
+    try {
+      this.map = await MapView.create(this.#frame.canvas, (id) => this.#open(id, "pointer"));
+    } catch {
+      this.#mapNote = "mapFailed";
+      this.#render();
+      return;
+    }
+    this.#frame.attach(this.map);
+    void this.map.setDefects(this.#defects.ordered());
+    await this.#loadNetwork();
+  }
+
+  async #load(): Promise<void> {
+    this.#waiting = [];
+    try {
+      const [status, list] = await Promise.all([api.status(), api.defects()]);
+      this.#status = status;
+      this.#defects.replaceAll(list.defects);
+      this.#listState = { kind: "ready" };
+    } catch (error) {
+      // What was loaded before stays on the screen; the connection's state says that it is old.
+      if (this.#defects.size === 0) {
+        this.#listState = { kind: "failed", message: error instanceof Error ? error.message : String(error) };
+      }
+    }
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    for (const event of waiting) this.#take(event);
+    if (this.#openId !== null) void this.#loadDetail(this.#openId);
+    void this.map?.setDefects(this.#defects.ordered());
+    this.#networkSoon();
+    this.#render();
+  }
+
+  async #loadNetwork(): Promise<void> {
+    try {
+      const network = await api.network();
+      this.#attribution = network.attribution ?? null;
+      this.#mapNote = null;
+      await this.map?.setNetwork(network);
+    } catch {
+      this.#mapNote = "networkFailed";
+    }
+    this.#render();
+  }
+
+  #networkSoon(): void {
+    if (this.#networkTimer !== null || this.map === null) return;
+    this.#networkTimer = window.setTimeout(() => {
+      this.#networkTimer = null;
+      void this.#loadNetwork();
+    }, NETWORK_PAUSE_MILLIS);
+  }
+
+  #take(event: ServerSentEvent): void {
+    if (this.#waiting !== null) {
+      this.#waiting.push(event);
+      return;
+    }
+    if (event.name === "status") {
+      this.#status = JSON.parse(event.data) as Status;
+    } else if (event.name === "defect") {
+      this.#takeDefect(JSON.parse(event.data) as Defect);
+    } else if (event.name === "gone") {
+      this.#takeGone((JSON.parse(event.data) as { id: string }).id);
+    }
+    this.#render();
+  }
+
+  #takeDefect(defect: Defect): void {
+    const change = this.#defects.apply(defect);
+    if (change === "unchanged") return;
+    this.#listState = { kind: "ready" };
+    if (change !== "changed") {
+      this.#list.highlight(defect.id, change);
+      this.#announce(defect, change);
+      void this.map?.pulse(defect);
+    }
+    void this.map?.setDefects(this.#defects.ordered());
+    if (defect.id === this.#openId) {
+      void this.map?.select(defect, false);
+      void this.#loadDetail(defect.id);
+    }
+    this.#networkSoon();
+  }
+
+  #takeGone(id: string): void {
+    this.#defects.remove(id);
+    void this.map?.setDefects(this.#defects.ordered());
+    if (id === this.#openId) {
+      this.#close();
+      this.#announcer.textContent = t("gone");
+    }
+    this.#networkSoon();
+  }
+
+  #announce(defect: Defect, change: Change): void {
+    const values = {
+      class: className(defect.class),
+      street: defect.section?.name ?? t("unknownStreet"),
+      points: format.number(defect.priority, 0, language()),
+      n: counted("sightings", defect.sightings, format.number(defect.sightings, 0, language())),
+    };
+    this.#announcer.textContent = t(change === "new" ? "newDefect" : "newSighting", values);
+  }
+
+  #open(id: string, how: "pointer" | "keyboard"): void {
+    const defect = this.#defects.get(id);
+    if (defect === undefined) return;
+    this.#openId = id;
+    this.#detail = { kind: "loading" };
+    this.#render();
+    this.#list.activate(id);
+    this.#cover();
+    void this.map?.select(defect, true);
+    void this.#loadDetail(id);
+    if (how === "keyboard") this.#detailView.focus();
+  }
+
+  #close(): void {
+    const focusInside = this.#detailView.element.contains(document.activeElement);
+    this.#openId = null;
+    this.#render();
+    this.#cover();
+    void this.map?.select(null, false);
+    if (focusInside) this.#list.focus();
+  }
+
+  async #loadDetail(id: string): Promise<void> {
+    let loaded: DetailState;
+    try {
+      const detail: DefectDetail = await api.defect(id);
+      loaded = { kind: "ready", detail };
+    } catch {
+      loaded = { kind: "failed" };
+    }
+    if (this.#openId !== id) return;
+    this.#detail = loaded;
+    this.#render();
+  }
+
+  /** j and k work wherever the focus is; inside the list the list itself takes the keys. */
+  #key(event: KeyboardEvent): void {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Escape" && this.#openId !== null) return this.#close();
+    const step = event.key === "j" ? 1 : event.key === "k" ? -1 : 0;
+    if (step === 0) return;
+    const next = this.#defects.neighbour(this.#openId ?? this.#list.active, step);
+    if (next === undefined) return;
+    if (this.#openId === null) this.#list.activate(next.id);
+    else this.#open(next.id, "pointer");
+  }
+
+  #switchLanguage(next: Language): void {
+    setLanguage(next);
+    this.#render();
+  }
+
+  /** The map's middle is the middle of what the open panel leaves free. */
+  #cover(): void {
+    const panel = this.#detailView.element;
+    this.map?.cover(this.#openId === null ? 0 : panel.offsetWidth + 16);
+  }
+
+  #render(): void {
+    const open = this.#openId === null ? null : (this.#defects.get(this.#openId) ?? null);
+    document.title = this.#status === null ? "Umsicht" : `Umsicht · ${this.#status.town.name}`;
+    this.#header.render(this.#status, this.#connection);
+    this.#list.render(this.#listState, this.#openId);
+    this.#detailView.render(open, this.#detail);
+    this.#legend.render(this.#attribution);
+    this.#frame.render(this.#mapNote);
+  }
+}

@@ -1,0 +1,239 @@
+/** The words of the page: German first, English by a switch. The choice is kept in the browser. */
+
+import type { Language } from "./api";
+
+const GERMAN = {
+  title: "Straßenschäden",
+  simulated: "Simuliert",
+  simulatedHint: "Bilder und Schäden stammen aus einer simulierten Stadt, nicht aus einer echten Straße.",
+  language: "Sprache",
+  connecting: "Verbinde …",
+  live: "Live",
+  liveHint: "Neue Meldungen erscheinen sofort.",
+  broken: "Getrennt seit {time}",
+  brokenHint: "Die Anzeige ist der Stand von {time}. Neuer Versuch in {seconds} s.",
+  loading: "Schäden werden geladen …",
+  loadFailed: "Die Daten konnten nicht geladen werden.",
+  loadFailedHint: "Läuft der Dienst „umsicht central“? Die Seite versucht es selbst weiter.",
+  retry: "Erneut versuchen",
+  empty: "Noch keine Schäden gemeldet",
+  emptyHint: "Sobald ein Fahrzeug einen Schaden meldet, erscheint er hier und auf der Karte.",
+  list: "Schäden nach Dringlichkeit",
+  listHint: "Pfeiltasten oder j und k wählen, Eingabe öffnet.",
+  priority: "Priorität",
+  priorityOf: "Priorität {points} von 100",
+  unknownStreet: "Straße unbekannt",
+  sightings_one: "1 Sichtung",
+  sightings_other: "{n} Sichtungen",
+  defects_one: "1 Schaden",
+  defects_other: "{n} Schäden",
+  rejected_one: "1 Meldung abgewiesen",
+  rejected_other: "{n} Meldungen abgewiesen",
+  grade: "Zustandsnote",
+  gradeValue: "Note {grade}",
+  grade1: "sehr gut",
+  grade2: "gut",
+  grade3: "mittel",
+  grade4: "schlecht",
+  grade5: "sehr schlecht",
+  legend: "Legende",
+  legendClasses: "Schadensart",
+  legendSections: "Linie: Abschnitt, Symbol: Schaden",
+  legendCircle: "Kreis: Lage mit 95 % Sicherheit",
+  legendCircleUncalibrated: "Kreis: geschätzte Lage, ohne Gewähr",
+  D00: "Längsriss",
+  D10: "Querriss",
+  D20: "Netzriss",
+  D40: "Schlagloch",
+  Repair: "Flickstelle",
+  otherClass: "Anderer Schaden",
+  map: "Karte der Schäden",
+  zoomIn: "Näher",
+  zoomOut: "Weiter weg",
+  fit: "Alle Schäden zeigen",
+  mapFailed: "Die Karte braucht WebGL; dieser Browser stellt es nicht bereit. Die Liste bleibt benutzbar.",
+  networkFailed: "Das Straßennetz konnte nicht geladen werden.",
+  close: "Schließen",
+  detail: "Einzelheiten",
+  reasons: "Warum diese Priorität?",
+  sum: "Summe",
+  evidence: "Beleg",
+  evidenceAlt: "Ausschnitt der Fahrbahn: {class}, {street}. Alles außerhalb des Schadens ist unkenntlich.",
+  evidenceCaption: "Nur die Fahrbahn um den Schaden ist sichtbar; alles andere wurde im Fahrzeug geschwärzt.",
+  noEvidence: "Kein Bild: es wurde keines übertragen oder keines durfte entstehen.",
+  evidenceBroken: "Das Bild ist nicht mehr verfügbar.",
+  measures: "Maße und Lage",
+  size: "Länge × Breite",
+  area: "Fläche",
+  position: "Lage",
+  street: "Straße",
+  section: "Abschnitt",
+  firstSeen: "Zuerst gesehen",
+  lastSeen: "Zuletzt gesehen",
+  uncalibrated: "Nicht kalibriert: Lage und Größe nur Anhalt",
+  sightingsTitle: "Sichtungen",
+  score: "Sicherheit {percent}",
+  frames_one: "in 1 Bild",
+  frames_other: "in {n} Bildern",
+  model: "Modell",
+  models: "Modelle",
+  noDepth: "Die Tiefe wird nicht gemessen.",
+  personDecides: "Priorität und Note sind ein Vorschlag; über Maßnahmen entscheidet ein Mensch.",
+  detailFailed: "Die Sichtungen konnten nicht geladen werden.",
+  gone: "Dieser Schaden wurde mit einem anderen zusammengeführt.",
+  statusNew: "neu",
+  newDefect: "Neuer Schaden: {class}, {street}, Priorität {points}.",
+  newSighting: "Neue Sichtung: {class}, {street}, jetzt {n}.",
+  justNew: "Neu",
+  justSighted: "Erneut gesehen",
+  jumpToList: "Zur Liste springen",
+} as const;
+
+type Key = keyof typeof GERMAN;
+
+const ENGLISH: Record<Key, string> = {
+  title: "Road damage",
+  simulated: "Simulated",
+  simulatedHint: "Pictures and damages come from a simulated town, not from a real street.",
+  language: "Language",
+  connecting: "Connecting …",
+  live: "Live",
+  liveHint: "New reports appear at once.",
+  broken: "Disconnected since {time}",
+  brokenHint: "This is how things stood at {time}. Trying again in {seconds} s.",
+  loading: "Loading damages …",
+  loadFailed: "The data could not be loaded.",
+  loadFailedHint: "Is the service “umsicht central” running? This page keeps trying by itself.",
+  retry: "Try again",
+  empty: "No damages reported yet",
+  emptyHint: "As soon as a vehicle reports a damage, it appears here and on the map.",
+  list: "Damages by urgency",
+  listHint: "Arrow keys or j and k move, Enter opens.",
+  priority: "Priority",
+  priorityOf: "Priority {points} of 100",
+  unknownStreet: "Street unknown",
+  sightings_one: "1 sighting",
+  sightings_other: "{n} sightings",
+  defects_one: "1 damage",
+  defects_other: "{n} damages",
+  rejected_one: "1 message rejected",
+  rejected_other: "{n} messages rejected",
+  grade: "Condition grade",
+  gradeValue: "Grade {grade}",
+  grade1: "very good",
+  grade2: "good",
+  grade3: "fair",
+  grade4: "poor",
+  grade5: "very poor",
+  legend: "Legend",
+  legendClasses: "Type of damage",
+  legendSections: "Line: section, symbol: damage",
+  legendCircle: "Circle: position, 95 % certain",
+  legendCircleUncalibrated: "Circle: estimated position, no warranty",
+  D00: "Longitudinal crack",
+  D10: "Transverse crack",
+  D20: "Alligator crack",
+  D40: "Pothole",
+  Repair: "Patch",
+  otherClass: "Other damage",
+  map: "Map of damages",
+  zoomIn: "Zoom in",
+  zoomOut: "Zoom out",
+  fit: "Show all damages",
+  mapFailed: "The map needs WebGL, which this browser does not offer. The list remains usable.",
+  networkFailed: "The street network could not be loaded.",
+  close: "Close",
+  detail: "Details",
+  reasons: "Why this priority?",
+  sum: "Sum",
+  evidence: "Evidence",
+  evidenceAlt: "Piece of road surface: {class}, {street}. Everything beyond the damage is blacked out.",
+  evidenceCaption: "Only the road surface around the damage is visible; all else was blacked out in the vehicle.",
+  noEvidence: "No picture: none was sent, or none was allowed to be made.",
+  evidenceBroken: "The picture is no longer available.",
+  measures: "Size and position",
+  size: "Length × width",
+  area: "Area",
+  position: "Position",
+  street: "Street",
+  section: "Section",
+  firstSeen: "First seen",
+  lastSeen: "Last seen",
+  uncalibrated: "Not calibrated: position and size are indications only",
+  sightingsTitle: "Sightings",
+  score: "Confidence {percent}",
+  frames_one: "in 1 frame",
+  frames_other: "in {n} frames",
+  model: "Model",
+  models: "Models",
+  noDepth: "Depth is not measured.",
+  personDecides: "Priority and grade are a proposal; a person decides what is done.",
+  detailFailed: "The sightings could not be loaded.",
+  gone: "This damage was merged into another one.",
+  statusNew: "new",
+  newDefect: "New damage: {class}, {street}, priority {points}.",
+  newSighting: "New sighting: {class}, {street}, now {n}.",
+  justNew: "New",
+  justSighted: "Seen again",
+  jumpToList: "Jump to the list",
+};
+
+const STORAGE_KEY = "umsicht.language";
+
+let current: Language = "de";
+
+export function language(): Language {
+  return current;
+}
+
+export function useStoredLanguage(): void {
+  let stored: string | null = null;
+  try {
+    stored = window.localStorage.getItem(STORAGE_KEY);
+  } catch {
+    // Storage may be forbidden; German is then shown each time.
+  }
+  applyLanguage(stored === "en" ? "en" : "de");
+}
+
+export function setLanguage(next: Language): void {
+  applyLanguage(next);
+  try {
+    window.localStorage.setItem(STORAGE_KEY, next);
+  } catch {
+    // The choice then holds for this visit only.
+  }
+}
+
+function applyLanguage(next: Language): void {
+  current = next;
+  document.documentElement.lang = next;
+}
+
+export type Values = Record<string, string | number>;
+
+export function t(key: Key, values: Values = {}): string {
+  const words: string = current === "de" ? GERMAN[key] : ENGLISH[key];
+  return words.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+}
+
+export function counted(key: "sightings" | "defects" | "rejected" | "frames", n: number, shown: string): string {
+  return t(n === 1 ? `${key}_one` : `${key}_other`, { n: shown });
+}
+
+export function className(code: string): string {
+  switch (code) {
+    case "D00":
+    case "D10":
+    case "D20":
+    case "D40":
+    case "Repair":
+      return t(code);
+    default:
+      return `${t("otherClass")} (${code})`;
+  }
+}
+
+export function gradeWord(step: 1 | 2 | 3 | 4 | 5): string {
+  return t(`grade${step}`);
+}

@@ -1,0 +1,100 @@
+/** The top bar: whose town this is, whether it is simulated, whether the line stands, and the language. */
+
+import type { Language, Status } from "../api";
+import { h, outdated, svg } from "../dom";
+import * as format from "../format";
+import { counted, language, t } from "../i18n";
+import type { Connection } from "../live";
+
+export class Header {
+  readonly element = h("header", { class: "bar" });
+
+  constructor(private readonly onLanguage: (next: Language) => void) {}
+
+  render(status: Status | null, connection: Connection): void {
+    if (!outdated(this.element, [status, connection, language()])) return;
+    this.element.replaceChildren(
+      h(
+        "div",
+        { class: "brand" },
+        h("img", { src: "/umsicht.svg", alt: "", width: 30, height: 30 }),
+        h("span", { class: "brand-name" }, "Umsicht"),
+        h("h1", { class: "town" }, status === null ? t("title") : `${t("title")} ${status.town.name}`),
+        status?.simulated === true &&
+          h("span", { class: "simulated", id: "simulated", title: t("simulatedHint") }, t("simulated")),
+      ),
+      h(
+        "div",
+        { class: "bar-right" },
+        status !== null && this.#counts(status),
+        this.#connection(connection),
+        this.#languages(),
+      ),
+    );
+  }
+
+  #counts(status: Status): HTMLElement {
+    const shown = (n: number): string => format.number(n, 0, language());
+    return h(
+      "p",
+      { class: "counts" },
+      h("span", {}, counted("defects", status.defects, shown(status.defects))),
+      h("span", {}, counted("sightings", status.sightings, shown(status.sightings))),
+      status.rejected > 0 &&
+        h("span", { class: "rejected" }, counted("rejected", status.rejected, shown(status.rejected))),
+    );
+  }
+
+  #connection(connection: Connection): HTMLElement {
+    let text = t("connecting");
+    let hint = "";
+    if (connection.state === "live") {
+      text = t("live");
+      hint = t("liveHint");
+    } else if (connection.state === "broken") {
+      const time = format.clock(connection.since, language());
+      text = t("broken", { time });
+      hint = t("brokenHint", { time, seconds: Math.round(connection.retryInMillis / 1000) });
+    }
+    return h(
+      "p",
+      { class: `connection ${connection.state}`, id: "connection", role: "status", "data-state": connection.state, title: hint },
+      svg("svg", { viewBox: "0 0 10 10", width: 10, height: 10, "aria-hidden": "true" }, signOf(connection)),
+      h("span", {}, text),
+    );
+  }
+
+  #languages(): HTMLElement {
+    const group = h("div", { class: "languages", role: "group", "aria-label": t("language") });
+    const names: [Language, string, string][] = [
+      ["de", "DE", "Deutsch"],
+      ["en", "EN", "English"],
+    ];
+    for (const [code, short, long] of names) {
+      const button = h(
+        "button",
+        { type: "button", lang: code, "aria-label": long, "aria-pressed": String(language() === code), "data-language": code },
+        short,
+      );
+      button.addEventListener("click", () => {
+        this.onLanguage(code);
+        this.element.querySelector<HTMLButtonElement>(`[data-language="${code}"]`)?.focus();
+      });
+      group.append(button);
+    }
+    return group;
+  }
+}
+
+/** Different shapes, not only colours: a dot when live, a cross when broken, a ring while connecting. */
+function signOf(connection: Connection): SVGElement {
+  const stroke = { fill: "none", stroke: "currentColor", "stroke-width": 2, "stroke-linecap": "round" };
+  switch (connection.state) {
+    case "live":
+      return svg("circle", { cx: 5, cy: 5, r: 4, fill: "currentColor" });
+    case "broken":
+      return svg("path", { d: "M2 2l6 6M8 2l-6 6", ...stroke });
+    case "connecting":
+      return svg("circle", { cx: 5, cy: 5, r: 3.5, ...stroke });
+  }
+}

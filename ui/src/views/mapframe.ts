@@ -1,0 +1,43 @@
+/** The frame around the map: its buttons, and the words shown when there is no map. */
+
+import { h, outdated } from "../dom";
+import { language, t } from "../i18n";
+import type { MapView } from "../map/view";
+
+export class MapFrame {
+  readonly element = h("section", { class: "map-frame" });
+  readonly canvas = h("div", { class: "map", id: "map" });
+  readonly over: HTMLElement;
+  #buttons = h("div", { class: "map-buttons", role: "group" });
+  #note = h("p", { class: "map-note", role: "alert", hidden: true });
+  #view: MapView | null = null;
+
+  constructor(...over: HTMLElement[]) {
+    this.over = h("div", { class: "map-over" }, ...over);
+    this.element.append(this.canvas, this.#buttons, this.#note, this.over);
+  }
+
+  attach(view: MapView): void {
+    this.#view = view;
+  }
+
+  render(note: "mapFailed" | "networkFailed" | null): void {
+    if (!outdated(this.element, [note, language()])) return;
+    this.element.setAttribute("aria-label", t("map"));
+    this.#note.hidden = note === null;
+    if (note !== null) this.#note.textContent = t(note);
+    this.#buttons.setAttribute("aria-label", t("map"));
+    this.#buttons.hidden = note === "mapFailed";
+    this.#buttons.replaceChildren(
+      this.#button("+", t("zoomIn"), () => this.#view?.zoomBy(1)),
+      this.#button("−", t("zoomOut"), () => this.#view?.zoomBy(-1)),
+      this.#button("⤢", t("fit"), () => this.#view?.fit(true)),
+    );
+  }
+
+  #button(sign: string, name: string, act: () => void): HTMLElement {
+    const button = h("button", { type: "button", "aria-label": name, title: name }, sign);
+    button.addEventListener("click", act);
+    return button;
+  }
+}
