@@ -34,8 +34,9 @@ fetch_wheel() {
         stop 69 "pip could not fetch what scripts/$1 pins; its message stands above"
 }
 
-rust_version() { rustc --version 2>/dev/null | sed -n 's/^rustc \([0-9.]*\).*/\1/p'; }
-node_version() { node --version 2>/dev/null | sed -n 's/^v//p'; }
+# Empty when there is none.
+rust_version() { { rustc --version 2>/dev/null || true; } | sed -n 's/^rustc \([0-9.]*\).*/\1/p'; }
+node_version() { { node --version 2>/dev/null || true; } | sed -n 's/^v//p'; }
 
 # A Rust or Node.js that was installed for this user, but is not on the PATH of this shell.
 if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then
