@@ -26,6 +26,7 @@ export class App {
   #detail: DetailState = { kind: "loading" };
   #attribution: string | null = null;
   #mapNote: "mapFailed" | "networkFailed" | null = null;
+  #networkLoaded = false;
   #networkTimer: number | null = null;
   /** Events that came while the list was being loaded; they are applied on top of it. */
   #waiting: ServerSentEvent[] | null = null;
@@ -46,6 +47,7 @@ export class App {
     this.#render();
     document.addEventListener("keydown", (event) => this.#key(event));
     window.addEventListener("resize", () => this.#cover());
+    this.#legend.element.addEventListener("toggle", () => this.#cover());
   }
 
   map: MapView | null = null;
@@ -72,6 +74,7 @@ export class App {
       return;
     }
     this.#frame.attach(this.map);
+    this.#cover();
     void this.map.setDefects(this.#defects.ordered());
     await this.#loadNetwork();
   }
@@ -104,8 +107,10 @@ export class App {
       this.#attribution = network.attribution ?? null;
       this.#mapNote = null;
       await this.map?.setNetwork(network);
+      this.#networkLoaded = true;
     } catch {
-      this.#mapNote = "networkFailed";
+      // Streets that were drawn once stay; only their grades may then be old, which the connection's state says.
+      if (!this.#networkLoaded) this.#mapNote = "networkFailed";
     }
     this.#render();
   }
@@ -225,7 +230,9 @@ export class App {
   /** The map's middle is the middle of what the open panel leaves free. */
   #cover(): void {
     const panel = this.#detailView.element;
+    const legend = this.#legend.element;
     this.map?.cover(this.#openId === null ? 0 : panel.offsetWidth + 16);
+    if (this.map !== null) this.map.legendPixels = legend.open ? legend.offsetWidth : 0;
   }
 
   #render(): void {
@@ -234,7 +241,7 @@ export class App {
     this.#header.render(this.#status, this.#connection);
     this.#list.render(this.#listState, this.#openId);
     this.#detailView.render(open, this.#detail);
-    this.#legend.render(this.#attribution);
-    this.#frame.render(this.#mapNote);
+    this.#legend.render();
+    this.#frame.render(this.#mapNote, this.#attribution);
   }
 }

@@ -11,13 +11,13 @@ import { GRADE_COLOUR } from "../grade";
 
 export const FONT = "IBM Plex Sans Variable";
 
-const PAPER = "#e3e8e3";
-const LAND = "#f1f2ed";
-const CASING = "#c3cac6";
+const PAPER = "#dbe3dc";
+const LAND = "#eff1eb";
+const CASING = "#b3beb8";
 const STREET = "#ffffff";
 const MAIN_STREET = "#fdf3d7";
-const MAIN_CASING = "#cdbd92";
-const PATH = "#cfd5cf";
+const MAIN_CASING = "#c4ae74";
+const PATH = "#c6cec7";
 const INK = "#3f4f53";
 
 const EMPTY = { type: "FeatureCollection" as const, features: [] };
@@ -126,7 +126,7 @@ export function townStyle(): StyleSpecification {
         layout: { "line-cap": "butt", "line-join": "round" },
         paint: {
           "line-color": gradeColour("grade"),
-          "line-opacity": 0.62,
+          "line-opacity": 0.8,
           "line-width": width(5, 2.2),
         },
       },

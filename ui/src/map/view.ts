@@ -29,6 +29,8 @@ export class MapView {
   #networkBounds: Bounds | null = null;
   #selected: Defect | null = null;
   #coveredRightPixels = 0;
+  /** How far the legend reaches into the map from the left; nothing is fitted beneath it where there is room. */
+  legendPixels = 0;
 
   static async create(container: HTMLElement, onSelect: (id: string) => void): Promise<MapView> {
     // Names are drawn with the page's own font; it must be there before the first name is.
@@ -154,7 +156,13 @@ export class MapView {
   fit(animate: boolean): void {
     const bounds = boundsOf(this.#defects.map((d) => d.position), LEAST_VIEW_METRES) ?? this.#networkBounds;
     if (bounds === null) return;
-    this.map.fitBounds(bounds, { padding: 64, maxZoom: 17, duration: animate ? this.#millis(800) : 0 });
+    const free = this.map.getContainer().clientWidth - this.#coveredRightPixels;
+    const left = free > 3 * this.legendPixels ? this.legendPixels : 0;
+    this.map.fitBounds(bounds, {
+      padding: { top: 56, bottom: 56, right: 56, left: 56 + left },
+      maxZoom: 17,
+      duration: animate ? this.#millis(800) : 0,
+    });
   }
 
   zoomBy(steps: number): void {

@@ -143,11 +143,11 @@ function reasonRow(text: string, points: string, start: number, width: number, k
 
 function measures(defect: Defect): HTMLElement {
   const lang = language();
-  const sigma = `± ${format.number(defect.sigma_metres, 1, lang)} m`;
   const facts: [string, string][] = [
     [t("size"), format.size(defect.length_metres, defect.width_metres, defect.calibrated, lang)],
     [t("area"), format.area(defect.area_square_metres, defect.calibrated, lang)],
-    [t("position"), `${format.position(defect.position, lang)} ${sigma}`],
+    [t("position"), format.position(defect.position, lang)],
+    [t("accuracy"), `± ${format.number(defect.sigma_metres, 1, lang)} m`],
     [t("firstSeen"), format.hour(defect.first_seen, lang)],
     [t("lastSeen"), format.hour(defect.last_seen, lang)],
   ];

@@ -7,8 +7,8 @@ import { className, gradeWord, language, t } from "../i18n";
 export class Legend {
   readonly element = h("details", { class: "legend", open: window.innerWidth >= 1200 });
 
-  render(attribution: string | null): void {
-    if (!outdated(this.element, [attribution, language()])) return;
+  render(): void {
+    if (!outdated(this.element, language())) return;
     this.element.replaceChildren(
       h("summary", {}, t("legend")),
       h("h3", {}, t("grade")),
@@ -29,7 +29,6 @@ export class Legend {
       ),
       h("p", {}, t("legendSections")),
       h("p", {}, t("legendCircle")),
-      ...(attribution === null ? [] : [h("p", { class: "attribution" }, attribution)]),
     );
   }
 }

@@ -43,6 +43,9 @@ export class ListView {
       this.#message,
       this.#box,
     );
+    this.#box.addEventListener("focus", () => {
+      if (this.#active === null && this.#box.matches(":focus-visible")) this.activate(this.defects.ordered()[0]?.id ?? null);
+    });
     this.#box.addEventListener("keydown", (event) => this.#key(event));
     this.#box.addEventListener("click", (event) => {
       const row = (event.target as Element).closest<HTMLElement>("[data-id]");

@@ -10,20 +10,25 @@ export class MapFrame {
   readonly over: HTMLElement;
   #buttons = h("div", { class: "map-buttons", role: "group" });
   #note = h("p", { class: "map-note", role: "alert", hidden: true });
+  #attribution = h("p", { class: "attribution", hidden: true });
   #view: MapView | null = null;
 
   constructor(...over: HTMLElement[]) {
     this.over = h("div", { class: "map-over" }, ...over);
-    this.element.append(this.canvas, this.#buttons, this.#note, this.over);
+    this.element.append(this.canvas, this.#buttons, this.#note, this.#attribution, this.over);
   }
 
   attach(view: MapView): void {
     this.#view = view;
+    this.canvas.querySelector("canvas")?.setAttribute("aria-label", t("map"));
   }
 
-  render(note: "mapFailed" | "networkFailed" | null): void {
-    if (!outdated(this.element, [note, language()])) return;
+  render(note: "mapFailed" | "networkFailed" | null, attribution: string | null): void {
+    if (!outdated(this.element, [note, attribution, language()])) return;
+    this.#attribution.hidden = attribution === null;
+    this.#attribution.textContent = attribution;
     this.element.setAttribute("aria-label", t("map"));
+    this.canvas.querySelector("canvas")?.setAttribute("aria-label", t("map"));
     this.#note.hidden = note === null;
     if (note !== null) this.#note.textContent = t(note);
     this.#buttons.setAttribute("aria-label", t("map"));

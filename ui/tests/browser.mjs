@@ -1,0 +1,158 @@
+// Drives the page in a real Chromium: node tests/browser.mjs URL LEAST_DEFECTS
+//
+// Speaks with its caller by lines on stdout: after `await new sighting` the caller lets a new damage be reported.
+// Exit status 0 when all holds; otherwise the reasons stand on stderr. UMSICHT_SCREENSHOT names a file for a picture.
+
+import { strict as assert } from "node:assert";
+import process from "node:process";
+import { chromium } from "playwright-core";
+
+const [url, least] = [process.argv[2], Number(process.argv[3] ?? 1)];
+const PATIENCE_MILLIS = 60_000;
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
+});
+const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, locale: "de-DE" });
+page.setDefaultTimeout(PATIENCE_MILLIS);
+
+const complaints = [];
+page.on("console", (m) => m.type() === "error" && complaints.push(`console: ${m.text()}`));
+page.on("pageerror", (e) => complaints.push(`uncaught: ${e.message}`));
+page.on("request", (r) => new URL(r.url()).origin !== new URL(url).origin && complaints.push(`foreign: ${r.url()}`));
+page.on("response", (r) => r.status() >= 400 && complaints.push(`HTTP ${r.status()}: ${r.url()}`));
+
+const rowIds = () => page.$$eval("#defects .row", (rows) => rows.map((row) => row.dataset.id));
+const drawn = () => page.evaluate(() => window.umsicht?.map?.drawnDefects() ?? []);
+const settled = () =>
+  page.waitForFunction(() => {
+    const map = window.umsicht?.map?.map;
+    return map !== undefined && map.loaded() && !map.isMoving();
+  });
+
+/** Share of the pixels around a point of the screen that have one of the five grades' colours. */
+async function painted({ x, y }) {
+  const half = 9;
+  const clip = { x: x - half, y: y - half, width: 2 * half, height: 2 * half };
+  const png = (await page.screenshot({ clip })).toString("base64");
+  return page.evaluate(async (text) => {
+    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const picture = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [picture.width, picture.height];
+    const context = canvas.getContext("2d");
+    context.drawImage(picture, 0, 0);
+    const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+    const grades = [1, 2, 3, 4, 5].map((n) => {
+      const hex = getComputedStyle(document.documentElement).getPropertyValue(`--grade-${n}`).trim();
+      return [1, 3, 5].map((i) => Number.parseInt(hex.slice(i, i + 2), 16));
+    });
+    let hits = 0;
+    for (let i = 0; i < data.length; i += 4) {
+      if (grades.some((grade) => grade.every((channel, k) => Math.abs(channel - data[i + k]) < 10))) hits += 1;
+    }
+    return hits / (data.length / 4);
+  }, png);
+}
+
+async function mapShowsTheDefects() {
+  const response = await page.goto(url);
+  const policy = response?.headers()["content-security-policy"] ?? "";
+  assert.match(policy, /default-src 'self'/, "the page comes under default-src 'self'");
+  await page.waitForFunction((n) => document.querySelectorAll("#defects .row").length >= n, least);
+  await page.waitForFunction(() => document.querySelector("#connection")?.dataset.state === "live");
+  await settled();
+  await page.waitForFunction(() => {
+    const rows = [...document.querySelectorAll("#defects .row")].map((row) => row.dataset.id);
+    const onMap = new Set(window.umsicht.map.drawnDefects());
+    return rows.length > 0 && rows.every((id) => onMap.has(id));
+  });
+  assert.equal(await page.getAttribute("html", "lang"), "de", "German comes first");
+  assert.equal(await page.textContent("#list-title"), "Schäden nach Dringlichkeit");
+  const priorities = (await page.$$eval(".priority-number", (all) => all.map((one) => Number(one.textContent)))).slice();
+  assert.deepEqual(priorities, [...priorities].sort((a, b) => b - a), "the most urgent come first");
+  console.log(`map shows ${(await drawn()).length} defects`);
+}
+
+async function aClickOpensTheReasons() {
+  // A symbol that nothing covers: neither a panel of the page nor a more urgent symbol.
+  const target = await page.evaluate(() => {
+    const ids = [...document.querySelectorAll("#defects .row")].map((row) => row.dataset.id);
+    const places = ids.map((id) => ({ id, ...window.umsicht.map.pixelOf(id) }));
+    return places.find(
+      (p, i) =>
+        document.elementFromPoint(p.x, p.y)?.tagName === "CANVAS" &&
+        places.every((other, k) => k === i || Math.hypot(other.x - p.x, other.y - p.y) > 30 || k > i),
+    );
+  });
+  assert.ok(target, "a symbol lies open on the map");
+  const share = await painted(target);
+  assert.ok(share > 0.25, `the symbol is really painted (${(share * 100).toFixed(0)} % of its pixels have a grade's colour)`);
+  await page.mouse.click(target.x, target.y);
+  await page.waitForSelector(`#detail[data-id="${target.id}"]`);
+  const points = await page.$$eval("#reasons .reason-points", (all) =>
+    all.map((one) => Number(one.textContent.replace(",", "."))),
+  );
+  const sum = points.pop();
+  assert.ok(points.length > 0, "reasons are listed");
+  const added = points.reduce((a, b) => a + b, 0);
+  assert.ok(Math.abs(added - sum) <= 0.06 * points.length, `the reasons' points (${added}) sum to the priority (${sum})`);
+  await page.waitForSelector("#detail .sightings li");
+  await page.waitForFunction(() => {
+    const picture = document.querySelector("#detail figure img");
+    return picture === null || (picture.complete && picture.naturalWidth > 0);
+  });
+  assert.equal(await page.getAttribute(`#row-${target.id}`, "aria-selected"), "true", "its row is selected");
+  await settled();
+  console.log(`a click opened ${points.length} reasons`);
+  return target.id;
+}
+
+async function languageSwitches() {
+  await page.click("[data-language=en]");
+  assert.equal(await page.getAttribute("html", "lang"), "en");
+  assert.equal(await page.textContent("#list-title"), "Defects by urgency");
+  const stored = await page.evaluate(() => window.localStorage.getItem("umsicht.language"));
+  assert.equal(stored, "en", "the choice is kept");
+  await page.click("[data-language=de]");
+  assert.equal(await page.textContent("#list-title"), "Schäden nach Dringlichkeit");
+  console.log("the language switches");
+}
+
+async function aNewSightingAppears(openId) {
+  const before = await rowIds();
+  await page.evaluate(() => {
+    window.sameVisit = true;
+  });
+  console.log("await new sighting");
+  const fresh = await page.waitForFunction((known) => {
+    const rows = [...document.querySelectorAll("#defects .row")];
+    return rows.map((row) => row.dataset.id).find((id) => !known.includes(id));
+  }, before);
+  const id = await fresh.jsonValue();
+  assert.ok(await page.evaluate(() => window.sameVisit === true), "the page was not loaded anew");
+  assert.match((await page.textContent("#announcer")) ?? "", /^Neue/, "it is announced to those who do not see it");
+  assert.equal(await page.getAttribute(`#row-${openId}`, "aria-selected"), "true", "the selection stays");
+  assert.ok(await page.isVisible("#detail"), "the open panel stays");
+  await page.click("#detail .close");
+  await page.evaluate(() => window.umsicht.map.fit(false));
+  await page.waitForFunction((wanted) => window.umsicht.map.drawnDefects().includes(wanted), id);
+  console.log("a new sighting appeared");
+}
+
+try {
+  await mapShowsTheDefects();
+  const openId = await aClickOpensTheReasons();
+  await languageSwitches();
+  await aNewSightingAppears(openId);
+  assert.deepEqual(complaints, [], "no errors, and nothing from elsewhere");
+  console.log("all holds");
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  for (const complaint of complaints) console.error(complaint);
+  process.exitCode = 1;
+} finally {
+  if (process.env.UMSICHT_SCREENSHOT) await page.screenshot({ path: process.env.UMSICHT_SCREENSHOT }).catch(() => {});
+  await browser.close();
+}
