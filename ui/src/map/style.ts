@@ -127,7 +127,7 @@ export function townStyle(): StyleSpecification {
         paint: {
           "line-color": gradeColour("grade"),
           "line-opacity": 0.8,
-          "line-width": width(5, 2.2),
+          "line-width": ["interpolate", ["linear"], ["zoom"], 12, 1.4, 15, 4, 17, 9, 20, 14],
         },
       },
       {

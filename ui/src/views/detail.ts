@@ -39,7 +39,12 @@ export class DetailView {
       reasons(defect),
       measures(defect),
       sightings(state),
-      h("footer", { class: "honest" }, h("p", {}, t("noDepth")), h("p", {}, t("personDecides"))),
+      h(
+        "footer",
+        { class: "honest" },
+        !defect.reasons.some((r) => r.code === "depth_not_measured") && h("p", {}, t("noDepth")),
+        h("p", {}, t("personDecides")),
+      ),
     );
     this.element.replaceChildren(this.#head(defect), body);
     body.scrollTop = scroll;
@@ -118,14 +123,21 @@ function evidence(defect: Defect): HTMLElement {
 
 function reasons(defect: Defect): HTMLElement {
   const lang = language();
-  const bars = format.reasonBars(defect.reasons.map((r) => r.points));
+  const counting = defect.reasons.filter((r) => r.points !== 0);
+  const remarks = defect.reasons.filter((r) => r.points === 0);
+  const bars = format.reasonBars(counting.map((r) => r.points));
   const list = h("ul", { class: "reasons", id: "reasons" });
-  defect.reasons.forEach((reason, i) => {
+  counting.forEach((reason, i) => {
     const { start, width } = bars[i] ?? { start: 0, width: 0 };
     list.append(reasonRow(reason.text[lang], format.number(reason.points, 1, lang), start, width, ""));
   });
   list.append(reasonRow(t("sum"), format.number(defect.priority, 1, lang), 0, Math.min(100, defect.priority), "sum"));
-  return block(t("reasons"), list);
+  if (remarks.length === 0) return block(t("reasons"), list);
+  return block(
+    t("reasons"),
+    list,
+    h("ul", { class: "remarks" }, ...remarks.map((r) => h("li", {}, r.text[lang]))),
+  );
 }
 
 function reasonRow(text: string, points: string, start: number, width: number, kind: string): HTMLElement {
