@@ -144,11 +144,16 @@ impl Camera {
         Some(GroundPoint { forward_metres: forward * scale, left_metres: left * scale })
     }
 
+    /// A place in vehicle axes (forward, left, up from the road) in the lens's axes: right, down, ahead; metres.
+    #[must_use]
+    pub fn camera_from_vehicle(&self, [forward, left, up]: [f64; 3]) -> [f64; 3] {
+        self.camera_from_vehicle.map(|axis| dot(axis, [forward, left, up - self.mounting.height_metres]))
+    }
+
     /// Where a point at `up_metres` above the road appears; `None` behind the camera. The result may lie outside the picture.
     #[must_use]
     pub fn image_from_vehicle(&self, ground: GroundPoint, up_metres: f64) -> Option<ImagePoint> {
-        let v = [ground.forward_metres, ground.left_metres, up_metres - self.mounting.height_metres];
-        let [x, y, z] = self.camera_from_vehicle.map(|axis| dot(axis, v));
+        let [x, y, z] = self.camera_from_vehicle([ground.forward_metres, ground.left_metres, up_metres]);
         if z <= 0.05 {
             return None;
         }

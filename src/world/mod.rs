@@ -1,1 +1,23 @@
 //! A simulated town with exact truth. Whatever comes from here is called simulated.
+//!
+//! dice, noise → split → raster, textures, shape → street, things, look → scene → optics → render → damage (truth) →
+//! pictures for training, town and drive for the demo.
+
+pub mod damage;
+pub mod dice;
+pub mod look;
+pub mod noise;
+pub mod optics;
+mod paint;
+pub mod pictures;
+pub mod raster;
+pub mod render;
+pub mod roadside;
+pub mod scene;
+pub mod shape;
+pub mod split;
+pub mod street;
+pub mod style;
+mod surface;
+pub mod textures;
+pub mod things;
