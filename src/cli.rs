@@ -44,6 +44,10 @@ enum Command {
     #[cfg(feature = "edge")]
     #[command(subcommand)]
     Models(crate::models::cli::Command),
+    /// The simulated world: pictures with exact truth.
+    #[cfg(feature = "edge")]
+    #[command(subcommand)]
+    Simulate(crate::world::cli::Command),
 }
 
 impl Command {
@@ -53,6 +57,8 @@ impl Command {
             Self::Edge(command) => command.run(),
             #[cfg(feature = "edge")]
             Self::Models(command) => command.run(),
+            #[cfg(feature = "edge")]
+            Self::Simulate(command) => command.run(),
         }
     }
 }

@@ -72,12 +72,20 @@ impl Visibility {
     };
 
     /// What a training label is drawn around: everything that a person would mark, also cut off by the picture's edge.
-    pub const LABEL: Self = Self { forward_metres: (0.5, 30.0), min_inside_share: 0.1, max_occluded_share: 0.7, ..Self::TRUTH };
+    pub const LABEL: Self =
+        Self { forward_metres: (0.5, 30.0), min_inside_share: 0.1, max_occluded_share: 0.7, ..Self::TRUTH };
 }
 
 impl Damage {
     #[must_use]
-    pub fn new(id: usize, class: DamageClass, severity: Severity, pose: Pose, family: &Family, dice: &mut Dice) -> Self {
+    pub fn new(
+        id: usize,
+        class: DamageClass,
+        severity: Severity,
+        pose: Pose,
+        family: &Family,
+        dice: &mut Dice,
+    ) -> Self {
         let shape = shape::draw(class, severity, family, dice);
         Self {
             id,
@@ -122,7 +130,13 @@ impl Damage {
 
     /// What `picture`, taken at `pose`, shows of it.
     #[must_use]
-    pub fn seen(&self, camera: &Camera, pose: Pose, picture: &Picture, visibility: &Visibility) -> Option<VisibleDamage> {
+    pub fn seen(
+        &self,
+        camera: &Camera,
+        pose: Pose,
+        picture: &Picture,
+        visibility: &Visibility,
+    ) -> Option<VisibleDamage> {
         let (forward_metres, left_metres) = pose.vehicle_from_local(self.pose.position);
         if !(visibility.forward_metres.0..=visibility.forward_metres.1).contains(&forward_metres) {
             return None;
@@ -138,19 +152,32 @@ impl Damage {
             return None;
         }
         let occluded_share = hidden as f64 / inside.0 as f64;
-        let tight = if hidden == 0 { cut } else { clear.map(|c| (c.0.max(cut.0), c.1.max(cut.1), c.2.min(cut.2), c.3.min(cut.3)))? };
+        let tight = if hidden == 0 {
+            cut
+        } else {
+            clear.map(|c| (c.0.max(cut.0), c.1.max(cut.1), c.2.min(cut.2), c.3.min(cut.3)))?
+        };
         let scale = 640.0 / width;
-        let large = (tight.2 - tight.0) * scale >= visibility.min_width_px && (tight.3 - tight.1) * scale >= visibility.min_height_px;
+        let large = (tight.2 - tight.0) * scale >= visibility.min_width_px
+            && (tight.3 - tight.1) * scale >= visibility.min_height_px;
         (large && occluded_share < visibility.max_occluded_share).then_some(())?;
         let box_in_image = BoundingBox::new(tight.0 as f32, tight.1 as f32, tight.2 as f32, tight.3 as f32)?;
-        Some(VisibleDamage { id: self.id, class: self.class, box_in_image, forward_metres, left_metres, occluded_share })
+        Some(VisibleDamage {
+            id: self.id,
+            class: self.class,
+            box_in_image,
+            forward_metres,
+            left_metres,
+            occluded_share,
+        })
     }
 
     /// Change of brightness reached by the strongest fortieth of its area when seen from `distance_metres`: thin cracks fade away.
     #[must_use]
     pub fn contrast(&self, camera: &Camera, distance_metres: f64, width_px: f64) -> f32 {
         const STEPS: i32 = 24;
-        let across = distance_metres / camera.intrinsics.focal_x_px * (f64::from(camera.intrinsics.width_px) / width_px);
+        let across =
+            distance_metres / camera.intrinsics.focal_x_px * (f64::from(camera.intrinsics.width_px) / width_px);
         let along = across * distance_metres / camera.mounting.height_metres;
         let place = |k: i32, size: f64| (size * (f64::from(k) + 0.5) / f64::from(STEPS) - 0.5 * size) as f32;
         let averaged = (along / across).round().clamp(1.0, 6.0) as i32;
@@ -173,7 +200,12 @@ impl Damage {
 
     /// Samples the outline's inside and rim: (inside the picture, all), how many of them are hidden, bounds of the clear ones.
     #[allow(clippy::type_complexity)]
-    fn samples(&self, camera: &Camera, pose: Pose, picture: &Picture) -> ((usize, usize), usize, Option<(f64, f64, f64, f64)>) {
+    fn samples(
+        &self,
+        camera: &Camera,
+        pose: Pose,
+        picture: &Picture,
+    ) -> ((usize, usize), usize, Option<(f64, f64, f64, f64)>) {
         const RINGS: usize = 5;
         const BETWEEN: usize = 3;
         let (width, height) = (picture.pixels.width() as usize, picture.pixels.height() as usize);

@@ -45,7 +45,8 @@ impl Look {
         Self {
             gain: [exposure / blue_over_red.sqrt(), exposure, exposure * blue_over_red.sqrt()],
             contrast: dice.between(0.85, 1.2) as f32,
-            visibility_metres: if dice.chance(0.15) { dice.between(60.0, 150.0) } else { dice.between(250.0, 900.0) } as f32,
+            visibility_metres: if dice.chance(0.15) { dice.between(60.0, 150.0) } else { dice.between(250.0, 900.0) }
+                as f32,
             sky_low,
             sky_high,
             shadow_depth: if sunny { dice.between(0.35, 0.6) } else { dice.between(0.03, 0.12) } as f32,

@@ -3,6 +3,7 @@
 //! dice, noise → split → raster, textures, shape → street, things, look → scene → optics → render → damage (truth) →
 //! pictures for training, town and drive for the demo.
 
+pub mod cli;
 pub mod damage;
 pub mod dice;
 pub mod look;

@@ -26,7 +26,8 @@ impl Optics {
         let ray = |x: usize, y: usize| camera.ray_from_image(ImagePoint { x_px: x as f64 + 0.5, y_px: y as f64 + 0.5 });
         let straight = [i.k1, i.k2, i.p1, i.p2].iter().all(|k| *k == 0.0);
         let origin = ray(0, 0);
-        let (per_column, per_row) = ([0, 1, 2].map(|k| ray(1, 0)[k] - origin[k]), [0, 1, 2].map(|k| ray(0, 1)[k] - origin[k]));
+        let (per_column, per_row) =
+            ([0, 1, 2].map(|k| ray(1, 0)[k] - origin[k]), [0, 1, 2].map(|k| ray(0, 1)[k] - origin[k]));
         let mut ground = Vec::with_capacity(width * height);
         let mut footprint = Vec::with_capacity(height);
         let lens_height = camera.mounting.height_metres;

@@ -81,7 +81,8 @@ pub(crate) fn things(scene: &Scene, pose: Pose, optics: &Optics, picture: &mut P
     for (distance, k) in seen {
         let thing = &scene.things[k];
         let place = |p: [f32; 3]| -> Place {
-            let (forward, left) = pose.vehicle_from_local(thing.pose.local_from_vehicle(f64::from(p[0]), f64::from(p[1])));
+            let (forward, left) =
+                pose.vehicle_from_local(thing.pose.local_from_vehicle(f64::from(p[0]), f64::from(p[1])));
             [forward, left, f64::from(p[2])]
         };
         let mut parts: Vec<(f64, &Part)> = thing
@@ -101,14 +102,24 @@ pub(crate) fn things(scene: &Scene, pose: Pose, optics: &Optics, picture: &mut P
         for (_, part) in parts {
             match part {
                 Part::Block { from, to, colour, windows } => painter.block(*from, *to, *colour, *windows, &place, haze),
-                Part::Crown { middle, radius, colour, seed } => painter.crown(place(*middle), *radius, *colour, *seed, haze),
+                Part::Crown { middle, radius, colour, seed } => {
+                    painter.crown(place(*middle), *radius, *colour, *seed, haze)
+                }
             }
         }
     }
 }
 
 impl Painter<'_> {
-    fn block(&mut self, from: [f32; 3], to: [f32; 3], colour: [f32; 3], windows: bool, place: &dyn Fn([f32; 3]) -> Place, haze: f32) {
+    fn block(
+        &mut self,
+        from: [f32; 3],
+        to: [f32; 3],
+        colour: [f32; 3],
+        windows: bool,
+        place: &dyn Fn([f32; 3]) -> Place,
+        haze: f32,
+    ) {
         // Each face with its outward normal in the thing's axes; only those turned to the lens are drawn.
         let (a, b) = (from, to);
         let faces: [([f32; 3], [[f32; 3]; 4], f32); 5] = [
@@ -148,7 +159,8 @@ impl Painter<'_> {
                     let p = [0, 1].map(|i| wall[0][i] + u * (wall[1][i] - wall[0][i]));
                     place([p[0], p[1], wall[0][2] + v * height])
                 };
-                let polygon = project(&self.optics.camera, &[at(left, low), at(right, low), at(right, high), at(left, high)]);
+                let polygon =
+                    project(&self.optics.camera, &[at(left, low), at(right, low), at(right, high), at(left, high)]);
                 self.fill(&polygon, self.hazed([0.22 * light, 0.26 * light, 0.30 * light], haze));
             }
         }
@@ -176,7 +188,12 @@ impl Painter<'_> {
                     continue;
                 }
                 // Leaves: ragged rim, lit from above. Without a seed it is a plain ball.
-                let leaf = if seed == 0 { 0.5 } else { 0.5 * noise::value(u * 5.0 + 20.0, v * 5.0 + 20.0, 1 << 20, seed) + 0.5 * noise::value(u * 16.0 + 60.0, v * 16.0 + 60.0, 1 << 20, seed) };
+                let leaf = if seed == 0 {
+                    0.5
+                } else {
+                    0.5 * noise::value(u * 5.0 + 20.0, v * 5.0 + 20.0, 1 << 20, seed)
+                        + 0.5 * noise::value(u * 16.0 + 60.0, v * 16.0 + 60.0, 1 << 20, seed)
+                };
                 if inside + (leaf - 0.5) * 0.9 > 0.08 {
                     let light = 0.75 + 0.9 * (leaf - 0.5) - 0.3 * v;
                     self.set(x, y, colour.map(|c| c * light));

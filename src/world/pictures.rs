@@ -132,7 +132,10 @@ impl Shot {
                 let left = dice.between(-half_width + 0.6, half_width - 0.6);
                 let place = roadside::on_street(street, start + ahead, left);
                 let damage = Damage::new(damages.len(), class, severity, place, &family, dice);
-                let apart = |d: &Damage| d.pose.position.distance_metres(place.position) > 0.75 * (d.reach_metres() + damage.reach_metres()) + 0.2;
+                let apart = |d: &Damage| {
+                    d.pose.position.distance_metres(place.position)
+                        > 0.75 * (d.reach_metres() + damage.reach_metres()) + 0.2
+                };
                 let room = left.abs() + 0.5 * damage.width_metres < half_width;
                 if room && damages.iter().all(apart) {
                     damages.push(damage);
@@ -140,7 +143,9 @@ impl Shot {
             }
         }
         let span = (start - 2.0, start + 90.0);
-        let free = |place: EastNorth, reach: f64| damages.iter().all(|d| d.pose.position.distance_metres(place) > reach + d.reach_metres());
+        let free = |place: EastNorth, reach: f64| {
+            damages.iter().all(|d| d.pose.position.distance_metres(place) > reach + d.reach_metres())
+        };
         let mut decals = roadside::decoys(street, (start, start + 40.0), 9.0, dice, free);
         decals.extend(damages.iter().map(Damage::decal));
         let mut standing = Vec::new();
@@ -165,7 +170,10 @@ impl Shot {
         let scene = Scene { streets, index, decals, things: standing, look, textures: Arc::clone(textures) };
         let renderer = Renderer::new(optics);
         let picture = renderer.render(&scene, pose, dice.seed() as u32);
-        let visible = damages.iter().filter_map(|d| d.seen(&renderer.optics.camera, pose, &picture, &Visibility::LABEL)).collect();
+        let visible = damages
+            .iter()
+            .filter_map(|d| d.seen(&renderer.optics.camera, pose, &picture, &Visibility::LABEL))
+            .collect();
         Self { picture, visible }
     }
 
@@ -178,7 +186,8 @@ impl Shot {
             let b = damage.box_in_image;
             let class = DamageClass::ALL.iter().position(|c| *c == damage.class).unwrap_or_default();
             let (cx, cy) = (0.5 * (b.x0 + b.x1) / width, 0.5 * (b.y0 + b.y1) / height);
-            let _ = writeln!(text, "{class} {cx:.6} {cy:.6} {:.6} {:.6}", (b.x1 - b.x0) / width, (b.y1 - b.y0) / height);
+            let _ =
+                writeln!(text, "{class} {cx:.6} {cy:.6} {:.6} {:.6}", (b.x1 - b.x0) / width, (b.y1 - b.y0) / height);
         }
         text
     }

@@ -113,7 +113,12 @@ pub struct Raster {
 
 impl Raster {
     /// `make(along, across)` is asked in metres from the decal's middle and gives (factor, cover).
-    pub fn new(length_metres: f32, width_metres: f32, metres_per_texel: f32, mut make: impl FnMut(f32, f32) -> (f32, f32)) -> Self {
+    pub fn new(
+        length_metres: f32,
+        width_metres: f32,
+        metres_per_texel: f32,
+        mut make: impl FnMut(f32, f32) -> (f32, f32),
+    ) -> Self {
         let columns = ((length_metres / metres_per_texel).ceil() as usize).max(2);
         let rows = ((width_metres / metres_per_texel).ceil() as usize).max(2);
         let mut texels = Vec::with_capacity(columns * rows);
@@ -122,7 +127,10 @@ impl Raster {
             for column in 0..columns {
                 let along = (column as f32 + 0.5) * metres_per_texel - 0.5 * length_metres;
                 let (factor, cover) = make(along, across);
-                texels.push([(factor * 128.0 + 0.5).clamp(0.0, 255.0) as u8, (cover * 255.0 + 0.5).clamp(0.0, 255.0) as u8]);
+                texels.push([
+                    (factor * 128.0 + 0.5).clamp(0.0, 255.0) as u8,
+                    (cover * 255.0 + 0.5).clamp(0.0, 255.0) as u8,
+                ]);
             }
         }
         let mut levels = vec![RasterLevel { columns, rows, texels }];

@@ -71,7 +71,8 @@ impl Renderer {
         let ahead = direction_of(pose.heading_degrees);
         let (sin, cos) = (ahead.east_metres as f32, ahead.north_metres as f32);
         let (east, north) = (pose.position.east_metres as f32, pose.position.north_metres as f32);
-        let mut picture = Picture { pixels: RgbImage::new(width as u32, height as u32), occluded: vec![false; width * height] };
+        let mut picture =
+            Picture { pixels: RgbImage::new(width as u32, height as u32), occluded: vec![false; width * height] };
         let focal_px = self.optics.camera.intrinsics.focal_y_px as f32;
         let skyline = skyline(pose, width, focal_px);
         let mut row = Row { colour: vec![[0.0; 3]; width], plain: vec![[0.0; 3]; width] };
@@ -200,7 +201,9 @@ fn skyline(pose: Pose, width: usize, focal_px: f32) -> Vec<f32> {
     let heading = pose.heading_degrees.to_radians() as f32;
     let at = |x: usize| {
         let azimuth = heading + x as f32 / focal_px + 50.0;
-        0.012 + 0.035 * noise::value(azimuth * 25.0, 0.5, 1 << 20, 3) + 0.008 * noise::value(azimuth * 160.0, 0.5, 1 << 20, 4)
+        0.012
+            + 0.035 * noise::value(azimuth * 25.0, 0.5, 1 << 20, 3)
+            + 0.008 * noise::value(azimuth * 160.0, 0.5, 1 << 20, 4)
     };
     (0..width).map(at).collect()
 }

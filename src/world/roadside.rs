@@ -37,7 +37,13 @@ fn lay(decoy: Decoy, pose: Pose) -> Decal {
 }
 
 /// Covers, drains and stains on a street, about one every `spacing_metres`, only where `free` allows them.
-pub fn decoys(street: &Street, span: (f64, f64), spacing_metres: f64, dice: &mut Dice, free: impl Fn(EastNorth, f64) -> bool) -> Vec<Decal> {
+pub fn decoys(
+    street: &Street,
+    span: (f64, f64),
+    spacing_metres: f64,
+    dice: &mut Dice,
+    free: impl Fn(EastNorth, f64) -> bool,
+) -> Vec<Decal> {
     let half = f64::from(street.half_width_metres);
     let mut found = Vec::new();
     let mut along = span.0 + dice.between(0.0, spacing_metres);
@@ -57,7 +63,14 @@ pub fn decoys(street: &Street, span: (f64, f64), spacing_metres: f64, dice: &mut
 }
 
 /// Houses, trees, poles, parked cars and people along a street, with their shadows.
-pub fn furnish(street: &Street, span: (f64, f64), town: bool, look: &Look, index: &StreetIndex, dice: &mut Dice) -> (Vec<Thing>, Vec<Decal>) {
+pub fn furnish(
+    street: &Street,
+    span: (f64, f64),
+    town: bool,
+    look: &Look,
+    index: &StreetIndex,
+    dice: &mut Dice,
+) -> (Vec<Thing>, Vec<Decal>) {
     let half = f64::from(street.half_width_metres);
     let (mut standing, mut shadows) = (Vec::new(), Vec::new());
     // The same side of the street throws its shadow on it all along.
@@ -85,8 +98,22 @@ pub fn furnish(street: &Street, span: (f64, f64), town: bool, look: &Look, index
                 4..=6 if town || dice.chance(0.6) => (things::hedge(pose, dice), 0.0, 0.0),
                 4..=6 => (things::tree(pose, dice), 6.0, 4.5),
                 7..=9 => (things::house(pose, dice), 6.0, 12.0),
-                10 => (things::person(Pose { heading_degrees: pose.heading_degrees + dice.between(-180.0, 180.0), ..pose }, dice), 1.7, 0.4),
-                _ => (things::car(Pose { heading_degrees: pose.heading_degrees + if side > 0.0 { 180.0 } else { 0.0 }, ..pose }, dice), 1.4, 4.2),
+                10 => (
+                    things::person(
+                        Pose { heading_degrees: pose.heading_degrees + dice.between(-180.0, 180.0), ..pose },
+                        dice,
+                    ),
+                    1.7,
+                    0.4,
+                ),
+                _ => (
+                    things::car(
+                        Pose { heading_degrees: pose.heading_degrees + if side > 0.0 { 180.0 } else { 0.0 }, ..pose },
+                        dice,
+                    ),
+                    1.4,
+                    4.2,
+                ),
             };
             if !has_room(&thing, index, if kind == 11 { None } else { Some(0.5) }) {
                 continue;
@@ -107,7 +134,10 @@ fn has_room(thing: &Thing, index: &StreetIndex, beside_metres: Option<f32>) -> b
     let (steps_along, steps_across) = ((a / 1.0).ceil() as i32, (b / 1.0).ceil() as i32);
     (-steps_along..=steps_along).all(|i| {
         (-steps_across..=steps_across).all(|j| {
-            let at = thing.pose.local_from_vehicle(a * f64::from(i) / f64::from(steps_along), b * f64::from(j) / f64::from(steps_across));
+            let at = thing.pose.local_from_vehicle(
+                a * f64::from(i) / f64::from(steps_along),
+                b * f64::from(j) / f64::from(steps_across),
+            );
             match (index.place(at.east_metres as f32, at.north_metres as f32), beside_metres) {
                 (Some(place), Some(margin)) => place.beyond > margin,
                 (Some(place), None) => !place.junction,
@@ -118,14 +148,27 @@ fn has_room(thing: &Thing, index: &StreetIndex, beside_metres: Option<f32>) -> b
 }
 
 #[allow(clippy::too_many_arguments)]
-fn shadow(thing: &Thing, kind: usize, height: f64, width: f64, side: f64, azimuth: f64, depth: f32, pose: Pose, dice: &mut Dice) -> Option<Decal> {
+fn shadow(
+    thing: &Thing,
+    kind: usize,
+    height: f64,
+    width: f64,
+    side: f64,
+    azimuth: f64,
+    depth: f32,
+    pose: Pose,
+    dice: &mut Dice,
+) -> Option<Decal> {
     let length = height * 1.1;
     // Shadows fall to the left of the street's direction; things on the right side reach the carriageway.
     let direction = Pose { heading_degrees: pose.heading_degrees - azimuth, ..pose };
     match kind {
         0..=2 | 4..=6 if thing.radius_metres > 1.0 => {
             let middle = direction.local_from_vehicle(0.75 * length, 0.0);
-            Some(lay(decoy::crown_shadow(length as f32, width as f32, depth, dice), Pose { position: middle, ..direction }))
+            Some(lay(
+                decoy::crown_shadow(length as f32, width as f32, depth, dice),
+                Pose { position: middle, ..direction },
+            ))
         }
         3 => {
             let middle = direction.local_from_vehicle(0.5 * length, 0.0);

@@ -23,10 +23,7 @@ impl Pose {
     pub fn vehicle_from_local(&self, place: EastNorth) -> (f64, f64) {
         let ahead = direction_of(self.heading_degrees);
         let (de, dn) = (place.east_metres - self.position.east_metres, place.north_metres - self.position.north_metres);
-        (
-            de * ahead.east_metres + dn * ahead.north_metres,
-            -de * ahead.north_metres + dn * ahead.east_metres,
-        )
+        (de * ahead.east_metres + dn * ahead.north_metres, -de * ahead.north_metres + dn * ahead.east_metres)
     }
 
     #[must_use]

@@ -130,7 +130,9 @@ impl StreetIndex {
                 let middle =
                     (origin.0 + (column as f32 + 0.5) * CELL_METRES, origin.1 + (row as f32 + 0.5) * CELL_METRES);
                 lists.extend(
-                    (0..segments.len()).filter(|k| segments[*k].distance(middle.0, middle.1).1 < reach).map(|k| k as u16),
+                    (0..segments.len())
+                        .filter(|k| segments[*k].distance(middle.0, middle.1).1 < reach)
+                        .map(|k| k as u16),
                 );
                 starts.push(lists.len() as u32);
             }

@@ -36,7 +36,12 @@ fn stripe(distance: f32, width: f32, footprint: f32) -> f32 {
 }
 
 /// Colour, and colour without grain, of the ground at `place` (east, north) seen in the direction `ahead`.
-pub(crate) fn colour(scene: &Scene, place: (f32, f32), ahead: (f32, f32), footprint: &Footprint) -> ([f32; 3], [f32; 3]) {
+pub(crate) fn colour(
+    scene: &Scene,
+    place: (f32, f32),
+    ahead: (f32, f32),
+    footprint: &Footprint,
+) -> ([f32; 3], [f32; 3]) {
     let (east, north) = place;
     let Some(at) = scene.index.place(east, north) else {
         let land = land(scene, place, footprint);
@@ -109,7 +114,14 @@ fn marking(street: &Street, at: &StreetPlace, ahead: (f32, f32), footprint: &Foo
     centre.max(edge)
 }
 
-fn beside(scene: &Scene, street: &Street, place: (f32, f32), at: &StreetPlace, beyond: f32, footprint: &Footprint) -> [f32; 3] {
+fn beside(
+    scene: &Scene,
+    street: &Street,
+    place: (f32, f32),
+    at: &StreetPlace,
+    beyond: f32,
+    footprint: &Footprint,
+) -> [f32; 3] {
     let s = &street.surface;
     let rough = footprint.grass.at(place.0, place.1);
     if s.kerb && beyond < 0.14 {
@@ -120,8 +132,12 @@ fn beside(scene: &Scene, street: &Street, place: (f32, f32), at: &StreetPlace, b
     match s.border {
         Border::Paving if beyond < 2.2 => {
             let slab = 0.5;
-            let joint = stripe((at.along + 0.25 * (beyond / slab).floor()).rem_euclid(slab) - 0.5 * slab, 0.012, footprint.along)
-                .max(stripe(beyond.rem_euclid(slab) - 0.5 * slab, 0.012, footprint.across));
+            let joint = stripe(
+                (at.along + 0.25 * (beyond / slab).floor()).rem_euclid(slab) - 0.5 * slab,
+                0.012,
+                footprint.along,
+            )
+            .max(stripe(beyond.rem_euclid(slab) - 0.5 * slab, 0.012, footprint.across));
             let tone = (0.52 + 0.10 * (rough - 1.0)) * (1.0 - 0.3 * joint);
             [tone, tone * 0.97, tone * 0.93]
         }

@@ -42,13 +42,22 @@ fn grain(maker: GrainMaker, dice: &mut Dice) -> Tile {
     };
     match maker {
         GrainMaker::FilteredNoise => Tile::new(GRAIN_SIDE_LOG2, GRAIN_METRES_PER_TEXEL, |x, y| {
-            let soft: f32 = [2, 4, 16, 64].iter().zip([0.35, 0.25, 0.15, 0.12]).map(|(size, gain)| gain * (octave(x, y, *size, *size as u32) - 0.5)).sum();
+            let soft: f32 = [2, 4, 16, 64]
+                .iter()
+                .zip([0.35, 0.25, 0.15, 0.12])
+                .map(|(size, gain)| gain * (octave(x, y, *size, *size as u32) - 0.5))
+                .sum();
             1.0 + strength * (0.5 * speckle(x, y) + soft)
         }),
         GrainMaker::RoundStones => Tile::new(GRAIN_SIDE_LOG2, GRAIN_METRES_PER_TEXEL, |x, y| {
-            let c = noise::cells(x as f32 / stone as f32, y as f32 / stone as f32, side / stone, 0.9, seed, noise::euclid);
+            let c =
+                noise::cells(x as f32 / stone as f32, y as f32 / stone as f32, side / stone, 0.9, seed, noise::euclid);
             let tone = (c.id >> 20) as f32 / 4096.0;
-            1.0 + strength * (0.55 * (0.5 - c.nearest) + 0.5 * (tone - 0.5) + 0.15 * speckle(x, y) + 0.2 * (octave(x, y, 32, 3) - 0.5))
+            1.0 + strength
+                * (0.55 * (0.5 - c.nearest)
+                    + 0.5 * (tone - 0.5)
+                    + 0.15 * speckle(x, y)
+                    + 0.2 * (octave(x, y, 32, 3) - 0.5))
         }),
         GrainMaker::RidgedChips => Tile::new(GRAIN_SIDE_LOG2, GRAIN_METRES_PER_TEXEL, |x, y| {
             let ridge = |size: i32| 0.5 - (2.0 * octave(x, y, size, size as u32) - 1.0).abs();
@@ -58,7 +67,9 @@ fn grain(maker: GrainMaker, dice: &mut Dice) -> Tile {
         GrainMaker::WarpedGradient => Tile::new(GRAIN_SIDE_LOG2, GRAIN_METRES_PER_TEXEL, |x, y| {
             let warp = 3.0 * (octave(x, y, 16, 11) - 0.5);
             let (wx, wy) = (x as f32 + warp, y as f32 - warp);
-            let soft = noise::gradient(wx / 4.0, wy / 4.0, side / 4, seed) + 0.5 * noise::gradient(wx / 16.0, wy / 16.0, side / 16, seed ^ 5) - 0.75;
+            let soft = noise::gradient(wx / 4.0, wy / 4.0, side / 4, seed)
+                + 0.5 * noise::gradient(wx / 16.0, wy / 16.0, side / 16, seed ^ 5)
+                - 0.75;
             let c = noise::cells(wx / 4.0, wy / 4.0, side / 4, 0.6, seed ^ 9, noise::euclid);
             let stone = if (c.id >> 24) > 200 && c.nearest < 0.35 { 0.4 } else { 0.0 };
             1.0 + strength * (0.6 * soft + stone + 0.4 * speckle(x, y))
@@ -69,7 +80,9 @@ fn grain(maker: GrainMaker, dice: &mut Dice) -> Tile {
 fn stain(dice: &mut Dice) -> Tile {
     let seed = dice.seed() as u32;
     Tile::new(9, 0.16, |x, y| {
-        let octave = |size: i32, k: u32| noise::value(x as f32 / size as f32, y as f32 / size as f32, 512 / size, seed ^ k) - 0.5;
+        let octave = |size: i32, k: u32| {
+            noise::value(x as f32 / size as f32, y as f32 / size as f32, 512 / size, seed ^ k) - 0.5
+        };
         1.0 + 0.10 * octave(4, 1) + 0.16 * octave(16, 2) + 0.22 * octave(64, 3)
     })
 }
@@ -77,7 +90,9 @@ fn stain(dice: &mut Dice) -> Tile {
 fn grass(dice: &mut Dice) -> Tile {
     let seed = dice.seed() as u32;
     Tile::new(8, 0.02, |x, y| {
-        let octave = |size: i32, k: u32| noise::value(x as f32 / size as f32, y as f32 / size as f32, 256 / size, seed ^ k) - 0.5;
+        let octave = |size: i32, k: u32| {
+            noise::value(x as f32 / size as f32, y as f32 / size as f32, 256 / size, seed ^ k) - 0.5
+        };
         1.0 + 0.5 * (noise::lattice(x as i32, y as i32, seed) - 0.5) + 0.5 * octave(4, 1) + 0.5 * octave(32, 2)
     })
 }

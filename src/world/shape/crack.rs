@@ -16,7 +16,11 @@ pub(crate) fn draw(along_the_road: bool, severity: Severity, family: &Family, di
     let dark = (0.62 - 0.13 * heavy + dice.between(-0.05, 0.05)) as f32;
     let border = (0.07 + 0.05 * heavy) as f32;
     let main = path(length, 0.10, family, dice);
-    let mut canvas = if along_the_road { Canvas::new(length as f32 + 0.6, 1.7, METRES_PER_TEXEL) } else { Canvas::new(1.7, length as f32 + 0.6, METRES_PER_TEXEL) };
+    let mut canvas = if along_the_road {
+        Canvas::new(length as f32 + 0.6, 1.7, METRES_PER_TEXEL)
+    } else {
+        Canvas::new(1.7, length as f32 + 0.6, METRES_PER_TEXEL)
+    };
     let turn = |p: (f64, f64)| if along_the_road { (p.0 as f32, p.1 as f32) } else { (p.1 as f32, p.0 as f32) };
     let limit = if along_the_road { 0.2 * length } else { 0.18 * length };
     let mut paint = |points: &[(f64, f64)], width: f64, dice: &mut Dice| {
@@ -28,7 +32,8 @@ pub(crate) fn draw(along_the_road: bool, severity: Severity, family: &Family, di
             width as f32 * ends * (0.35 + 0.8 * slow + 0.5 * fast)
         };
         for (k, pair) in points.windows(2).enumerate() {
-            let (a, b) = (turn((pair[0].0, pair[0].1.clamp(-limit, limit))), turn((pair[1].0, pair[1].1.clamp(-limit, limit))));
+            let (a, b) =
+                (turn((pair[0].0, pair[0].1.clamp(-limit, limit))), turn((pair[1].0, pair[1].1.clamp(-limit, limit))));
             canvas.stroke((a.0, a.1, width_at(k)), (b.0, b.1, width_at(k + 1)), dark, border);
         }
     };

@@ -33,7 +33,8 @@ pub(crate) fn draw(severity: Severity, family: &Family, dice: &mut Dice) -> Shap
         let inside = 1.0 - ((2.0 * along / length).powi(4) + (2.0 * across / width).powi(4)).powf(0.25) + ragged;
         let live = noise::value(along * 9.0, across * 9.0, 1 << 20, seed ^ 4);
         let own = thick * (4.0 * inside).clamp(0.0, 1.0) * (0.25 + 1.3 * live);
-        let line = ((own - edge_metres) / METRES_PER_TEXEL + 0.5).clamp(0.0, 1.0) * (2.0 * own / METRES_PER_TEXEL).min(1.0);
+        let line =
+            ((own - edge_metres) / METRES_PER_TEXEL + 0.5).clamp(0.0, 1.0) * (2.0 * own / METRES_PER_TEXEL).min(1.0);
         let dirt = 0.18 * (3.0 * inside).clamp(0.0, 1.0) * (-(edge_metres / 0.03).powi(2)).exp();
         let tone = if inside > 0.1 { 0.06 * ((found.id >> 24) as f32 / 256.0 - 0.5) - 0.03 * heavy } else { 0.0 };
         *factor = (1.0 - (1.0 - dark) * line).min(1.0 - dirt) + tone;

@@ -13,9 +13,8 @@ pub(crate) fn draw(severity: Severity, family: &Family, dice: &mut Dice) -> Shap
     let (long, wide) = (size * dice.between(0.95, 1.6) as f32, size * dice.between(0.8, 1.1) as f32);
     let maker = family.holes[dice.index(family.holes.len())];
     let seed = dice.seed() as u32;
-    let waves: Vec<(f32, f32, f32)> = (2..7)
-        .map(|k| (0.35 / k as f32 * dice.unit() as f32, k as f32, dice.between(0.0, 6.28) as f32))
-        .collect();
+    let waves: Vec<(f32, f32, f32)> =
+        (2..7).map(|k| (0.35 / k as f32 * dice.unit() as f32, k as f32, dice.between(0.0, 6.28) as f32)).collect();
     let discs: Vec<(f32, f32, f32)> = (0..4)
         .map(|_| (dice.between(-0.5, 0.5) as f32, dice.between(-0.5, 0.5) as f32, dice.between(0.45, 0.7) as f32))
         .collect();
@@ -23,7 +22,9 @@ pub(crate) fn draw(severity: Severity, family: &Family, dice: &mut Dice) -> Shap
     let (sun_along, sun_across) = ((dice.between(0.0, 6.28) as f32).cos(), dice.sign() as f32 * 0.7);
     let floor = 0.58 - 0.09 * heavy + dice.between(-0.04, 0.06) as f32;
     let wet = dice.chance(0.15);
-    let noise_at = |x: f32, y: f32, per_metre: f32, k: u32| noise::value(x * per_metre + 900.0, y * per_metre + 900.0, 1 << 20, seed ^ k);
+    let noise_at = |x: f32, y: f32, per_metre: f32, k: u32| {
+        noise::value(x * per_metre + 900.0, y * per_metre + 900.0, 1 << 20, seed ^ k)
+    };
     // Positive inside, about 1 in the middle.
     let depth = |along: f32, across: f32| {
         let (x, y) = (along / long, across / wide);
@@ -39,7 +40,11 @@ pub(crate) fn draw(severity: Severity, family: &Family, dice: &mut Dice) -> Shap
                 let notch = if noise_at(angle, 0.0, 3.0, 5) > 0.7 { 0.18 } else { 0.0 };
                 1.0 - (x.abs().powf(power) + y.abs().powf(power)).powf(1.0 / power) - notch
             }
-            HoleMaker::NoiseThreshold => 1.0 - radius + 0.6 * (noise_at(along, across, 4.5, 6) - 0.5) + 0.25 * (noise_at(along, across, 14.0, 7) - 0.5),
+            HoleMaker::NoiseThreshold => {
+                1.0 - radius
+                    + 0.6 * (noise_at(along, across, 4.5, 6) - 0.5)
+                    + 0.25 * (noise_at(along, across, 14.0, 7) - 0.5)
+            }
         }
     };
     let mut canvas = Canvas::new(3.2 * long, 3.2 * wide, METRES_PER_TEXEL);
@@ -48,9 +53,12 @@ pub(crate) fn draw(severity: Severity, family: &Family, dice: &mut Dice) -> Shap
         let inside = depth(along, across) + ragged;
         if inside > 0.0 {
             let step = 0.03;
-            let slope = (depth(along + step * sun_along, across + step * sun_across) - depth(along - step * sun_along, across - step * sun_across)).clamp(-1.0, 1.0);
+            let slope = (depth(along + step * sun_along, across + step * sun_across)
+                - depth(along - step * sun_along, across - step * sun_across))
+            .clamp(-1.0, 1.0);
             let wall = (1.0 - inside / 0.3).clamp(0.0, 1.0);
-            let stones = if wet { 0.04 } else { 0.30 } * (noise_at(along, across, 55.0, 2) - 0.5) + 0.16 * (noise_at(along, across, 18.0, 3) - 0.5);
+            let stones = if wet { 0.04 } else { 0.30 } * (noise_at(along, across, 55.0, 2) - 0.5)
+                + 0.16 * (noise_at(along, across, 18.0, 3) - 0.5);
             *factor = (floor - 0.10 * wall + 0.45 * wall * slope + stones).clamp(0.12, 1.05);
             *cover = 0.9;
         } else {

@@ -83,8 +83,11 @@ impl Canvas {
         let reach = 0.5 * a.2.max(b.2) + 1.5 * BORDER_METRES;
         let (dx, dy) = (b.0 - a.0, b.1 - a.1);
         let length_squared = (dx * dx + dy * dy).max(1e-9);
-        let column_of = |v: f32| (v / self.metres_per_texel + 0.5 * (self.columns - 1) as f32).clamp(0.0, (self.columns - 1) as f32);
-        let row_of = |v: f32| (v / self.metres_per_texel + 0.5 * (self.rows - 1) as f32).clamp(0.0, (self.rows - 1) as f32);
+        let column_of = |v: f32| {
+            (v / self.metres_per_texel + 0.5 * (self.columns - 1) as f32).clamp(0.0, (self.columns - 1) as f32)
+        };
+        let row_of =
+            |v: f32| (v / self.metres_per_texel + 0.5 * (self.rows - 1) as f32).clamp(0.0, (self.rows - 1) as f32);
         let columns = column_of(a.0.min(b.0) - reach) as usize..=column_of(a.0.max(b.0) + reach) as usize;
         for row in row_of(a.1.min(b.1) - reach) as usize..=row_of(a.1.max(b.1) + reach) as usize {
             for column in columns.clone() {
@@ -127,15 +130,16 @@ impl Canvas {
         let (length_metres, width_metres) = (bounds.2 - bounds.0, bounds.3 - bounds.1);
         let middle = (0.5 * (bounds.0 + bounds.2), 0.5 * (bounds.1 + bounds.3));
         let margin = 0.08;
-        let raster = Raster::new(length_metres + margin, width_metres + margin, self.metres_per_texel, |along, across| {
-            let column = ((along + middle.0) / self.metres_per_texel + 0.5 * (self.columns - 1) as f32).round();
-            let row = ((across + middle.1) / self.metres_per_texel + 0.5 * (self.rows - 1) as f32).round();
-            if column < 0.0 || row < 0.0 || column as usize >= self.columns || row as usize >= self.rows {
-                return (1.0, 0.0);
-            }
-            let at = row as usize * self.columns + column as usize;
-            (self.factor[at], self.cover[at])
-        });
+        let raster =
+            Raster::new(length_metres + margin, width_metres + margin, self.metres_per_texel, |along, across| {
+                let column = ((along + middle.0) / self.metres_per_texel + 0.5 * (self.columns - 1) as f32).round();
+                let row = ((across + middle.1) / self.metres_per_texel + 0.5 * (self.rows - 1) as f32).round();
+                if column < 0.0 || row < 0.0 || column as usize >= self.columns || row as usize >= self.rows {
+                    return (1.0, 0.0);
+                }
+                let at = row as usize * self.columns + column as usize;
+                (self.factor[at], self.cover[at])
+            });
         let outline = outline.into_iter().map(|p| (p.0 - middle.0, p.1 - middle.1)).collect();
         Shape { raster, outline, length_metres, width_metres }
     }
@@ -171,7 +175,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_damage() -> impl Strategy<Value = (DamageClass, Severity, Split, u64)> {
-        (0..5usize, 1..=3u8, 0..3usize, any::<u64>()).prop_map(|(c, s, p, seed)| (DamageClass::ALL[c], s, Split::ALL[p], seed))
+        (0..5usize, 1..=3u8, 0..3usize, any::<u64>())
+            .prop_map(|(c, s, p, seed)| (DamageClass::ALL[c], s, Split::ALL[p], seed))
     }
 
     proptest! {

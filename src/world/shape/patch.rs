@@ -37,9 +37,16 @@ pub(crate) fn draw(severity: Severity, family: &Family, dice: &mut Dice) -> Shap
     };
     let mut canvas = Canvas::new(length * 1.2 + 0.2, width * 1.2 + 0.2, METRES_PER_TEXEL);
     canvas.paint(|x, y, factor, cover| {
-        let at = |per_metre: f32, k: u32| noise::value(x * per_metre + 700.0, y * per_metre + 700.0, 1 << 20, seed ^ k) - 0.5;
+        let at = |per_metre: f32, k: u32| {
+            noise::value(x * per_metre + 700.0, y * per_metre + 700.0, 1 << 20, seed ^ k) - 0.5
+        };
         let inside = depth(x, y) + 0.02 * at(12.0, 1) + 0.012 * at(40.0, 2);
-        let edge = if seal > 0.0 { ((0.5 * seal - inside.abs()) / METRES_PER_TEXEL + 0.5).clamp(0.0, 1.0) * (0.6 + 0.8 * (at(5.0, 3) + 0.5)).min(1.0) } else { 0.0 };
+        let edge = if seal > 0.0 {
+            ((0.5 * seal - inside.abs()) / METRES_PER_TEXEL + 0.5).clamp(0.0, 1.0)
+                * (0.6 + 0.8 * (at(5.0, 3) + 0.5)).min(1.0)
+        } else {
+            0.0
+        };
         if inside > 0.0 {
             *factor = tone + grain * (at(100.0, 4) + 0.5 * at(30.0, 5)) + 0.12 * at(2.5, 6);
             *cover = 0.85;
