@@ -22,7 +22,7 @@ from network import CLASSES, GROUP_OF_CLASS, Deployed, RoadNet
 from pictures import Picture, letterbox, read_real, read_simulated
 
 FLOOR = 0.03
-NMS_IOU = 0.5
+NMS_IOU = 0.4
 
 
 class Checkpoint:
