@@ -14,6 +14,7 @@ import { Legend } from "./views/legend";
 import { ListView, type ListState } from "./views/list";
 import { MapFrame } from "./views/mapframe";
 
+const DRAW_PAUSE_MILLIS = 40;
 /** Grades of sections follow the defects; the network is loaded anew at most this often. */
 const NETWORK_PAUSE_MILLIS = 4_000;
 
@@ -28,6 +29,7 @@ export class App {
   #mapNote: "mapFailed" | "networkFailed" | null = null;
   #networkLoaded = false;
   #networkTimer: number | null = null;
+  #drawTimer: number | null = null;
   /** Events that came while the list was being loaded; they are applied on top of it. */
   #waiting: ServerSentEvent[] | null = null;
 
@@ -135,7 +137,16 @@ export class App {
     } else if (event.name === "gone") {
       this.#takeGone((JSON.parse(event.data) as { id: string }).id);
     }
-    this.#render();
+    this.#drawSoon();
+  }
+
+  /** Reports come in batches: a hundred of them are drawn once, not a hundred times. */
+  #drawSoon(): void {
+    this.#drawTimer ??= window.setTimeout(() => {
+      this.#drawTimer = null;
+      void this.map?.setDefects(this.#defects.ordered());
+      this.#render();
+    }, DRAW_PAUSE_MILLIS);
   }
 
   #takeDefect(defect: Defect): void {
@@ -147,7 +158,6 @@ export class App {
       this.#announce(defect, change);
       void this.map?.pulse(defect);
     }
-    void this.map?.setDefects(this.#defects.ordered());
     if (defect.id === this.#openId) {
       void this.map?.select(defect, false);
       void this.#loadDetail(defect.id);
@@ -157,7 +167,6 @@ export class App {
 
   #takeGone(id: string): void {
     this.#defects.remove(id);
-    void this.map?.setDefects(this.#defects.ordered());
     if (id === this.#openId) {
       this.#close();
       this.#announcer.textContent = t("gone");

@@ -3,15 +3,15 @@
 type Child = Node | string | null | undefined | false;
 type Attributes = Record<string, string | number | boolean | null | undefined>;
 
-/** True when `content` differs from what this element was last told to show; then it is to be built anew. */
-export function outdated(element: HTMLElement | SVGElement, content: unknown): boolean {
-  const text = JSON.stringify(content);
-  if (shown.get(element) === text) return false;
-  shown.set(element, text);
+/** True when what an element was last told to show is not the same values as `content`: then it is to be built anew. */
+export function outdated(element: Element, ...content: unknown[]): boolean {
+  const before = shown.get(element);
+  if (before?.length === content.length && before.every((value, i) => value === content[i])) return false;
+  shown.set(element, content);
   return true;
 }
 
-const shown = new WeakMap<Element, string>();
+const shown = new WeakMap<Element, unknown[]>();
 
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,

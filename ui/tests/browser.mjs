@@ -25,8 +25,18 @@ page.on("response", (r) => r.status() >= 400 && complaints.push(`HTTP ${r.status
 
 const rowIds = () => page.$$eval("#defects .row", (rows) => rows.map((row) => row.dataset.id));
 const drawn = () => page.evaluate(() => window.umsicht?.map?.drawnDefects() ?? []);
+
+/** Waits until `condition` holds in the page; a failure names what was waited for. */
+async function until(what, condition, argument) {
+  try {
+    return await page.waitForFunction(condition, argument);
+  } catch {
+    throw new Error(`waited ${PATIENCE_MILLIS / 1000} s in vain until ${what}`);
+  }
+}
+
 const settled = () =>
-  page.waitForFunction(() => {
+  until("the map rests", () => {
     const map = window.umsicht?.map?.map;
     return map !== undefined && map.loaded() && !map.isMoving();
   });
@@ -60,10 +70,10 @@ async function mapShowsTheDefects() {
   const response = await page.goto(url);
   const policy = response?.headers()["content-security-policy"] ?? "";
   assert.match(policy, /default-src 'self'/, "the page comes under default-src 'self'");
-  await page.waitForFunction((n) => document.querySelectorAll("#defects .row").length >= n, least);
-  await page.waitForFunction(() => document.querySelector("#connection")?.dataset.state === "live");
+  await until(`${least} defects are listed`, (n) => document.querySelectorAll("#defects .row").length >= n, least);
+  await until("the connection is live", () => document.querySelector("#connection")?.dataset.state === "live");
   await settled();
-  await page.waitForFunction(() => {
+  await until("all listed defects are drawn on the map", () => {
     const rows = [...document.querySelectorAll("#defects .row")].map((row) => row.dataset.id);
     const onMap = new Set(window.umsicht.map.drawnDefects());
     return rows.length > 0 && rows.every((id) => onMap.has(id));
@@ -99,7 +109,7 @@ async function aClickOpensTheReasons() {
   const added = points.reduce((a, b) => a + b, 0);
   assert.ok(Math.abs(added - sum) <= 0.06 * points.length, `the reasons' points (${added}) sum to the priority (${sum})`);
   await page.waitForSelector("#detail .sightings li");
-  await page.waitForFunction(() => {
+  await until("the picture is shown", () => {
     const picture = document.querySelector("#detail figure img");
     return picture === null || (picture.complete && picture.naturalWidth > 0);
   });
@@ -126,7 +136,7 @@ async function aNewSightingAppears(openId) {
     window.sameVisit = true;
   });
   console.log("await new sighting");
-  const fresh = await page.waitForFunction((known) => {
+  const fresh = await until("a new row appears", (known) => {
     const rows = [...document.querySelectorAll("#defects .row")];
     return rows.map((row) => row.dataset.id).find((id) => !known.includes(id));
   }, before);
@@ -137,7 +147,7 @@ async function aNewSightingAppears(openId) {
   assert.ok(await page.isVisible("#detail"), "the open panel stays");
   await page.click("#detail .close");
   await page.evaluate(() => window.umsicht.map.fit(false));
-  await page.waitForFunction((wanted) => window.umsicht.map.drawnDefects().includes(wanted), id);
+  await until("the new defect is drawn on the map", (wanted) => window.umsicht.map.drawnDefects().includes(wanted), id);
   console.log("a new sighting appeared");
 }
 

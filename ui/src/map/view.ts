@@ -18,6 +18,9 @@ import { FONT, rankOf, townStyle } from "./style";
 import { allIcons, iconName } from "./symbols";
 
 const CLICK_TOLERANCE_PIXELS = 5;
+/** As long as the style sheet lets a ring run; a batch of reports must not cover the map with rings. */
+const PULSE_MILLIS = 3_300;
+const MOST_PULSES = 12;
 const LEAST_VIEW_METRES = 350;
 const NEAR_ENOUGH_ZOOM = 17.4;
 
@@ -27,6 +30,7 @@ export class MapView {
   #touched = false;
   #defects: readonly Defect[] = [];
   #networkBounds: Bounds | null = null;
+  #pulses = 0;
   #selected: Defect | null = null;
   #coveredRightPixels = 0;
   /** How far the legend reaches into the map from the left; nothing is fitted beneath it where there is room. */
@@ -138,11 +142,16 @@ export class MapView {
   /** A ring that spreads once where something was just seen. */
   async pulse(defect: Defect): Promise<void> {
     await this.#ready;
+    if (this.#pulses >= MOST_PULSES) return;
+    this.#pulses += 1;
     const ring = document.createElement("div");
     ring.className = "pulse";
     ring.setAttribute("aria-hidden", "true");
     const marker = new Marker({ element: ring }).setLngLat([defect.position.lon, defect.position.lat]).addTo(this.map);
-    window.setTimeout(() => marker.remove(), 3_000);
+    window.setTimeout(() => {
+      marker.remove();
+      this.#pulses -= 1;
+    }, PULSE_MILLIS);
   }
 
   /** How much of the map's right side is covered by a panel: the middle of what remains is the map's centre. */

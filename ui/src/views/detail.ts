@@ -26,7 +26,7 @@ export class DetailView {
       this.element.replaceChildren();
       return;
     }
-    if (!outdated(this.element, [defect, state, language()])) return;
+    if (!outdated(this.element, defect, state, language())) return;
     const scroll = this.#shownId === defect.id ? (this.element.querySelector(".detail-body")?.scrollTop ?? 0) : 0;
     const focusInside = this.element.contains(document.activeElement);
     this.#shownId = defect.id;

@@ -12,7 +12,7 @@ export class Header {
   constructor(private readonly onLanguage: (next: Language) => void) {}
 
   render(status: Status | null, connection: Connection): void {
-    if (!outdated(this.element, [status, connection, language()])) return;
+    if (!outdated(this.element, status, connection, language())) return;
     this.element.replaceChildren(
       h(
         "div",

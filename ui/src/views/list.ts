@@ -136,7 +136,7 @@ export class ListView {
     if (entering && fresh !== undefined) row.classList.add("entering");
     row.classList.toggle("open", defect.id === openId);
     row.setAttribute("aria-selected", String(defect.id === openId));
-    if (outdated(row, [defect, language(), fresh])) row.replaceChildren(...rowContent(defect, fresh));
+    if (outdated(row, defect, language(), fresh)) row.replaceChildren(...rowContent(defect, fresh));
     return row;
   }
 
@@ -147,7 +147,7 @@ export class ListView {
   }
 
   #renderMessage(state: ListState, count: number): void {
-    if (!outdated(this.#message, [state, count === 0, language()])) return;
+    if (!outdated(this.#message, state, count === 0, language())) return;
     this.#message.hidden = state.kind === "ready" && count > 0;
     this.#message.className = `message ${state.kind}`;
     if (state.kind === "loading") {

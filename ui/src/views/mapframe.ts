@@ -24,7 +24,7 @@ export class MapFrame {
   }
 
   render(note: "mapFailed" | "networkFailed" | null, attribution: string | null): void {
-    if (!outdated(this.element, [note, attribution, language()])) return;
+    if (!outdated(this.element, note, attribution, language())) return;
     this.#attribution.hidden = attribution === null;
     this.#attribution.textContent = attribution;
     this.element.setAttribute("aria-label", t("map"));
