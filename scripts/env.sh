@@ -3,7 +3,7 @@
 # Sourced, never run. Sets nothing that the caller has set already.
 
 umsicht_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-export UMSICHT_CACHE=${UMSICHT_CACHE:-$HOME/.cache/umsicht}
+export UMSICHT_CACHE=${UMSICHT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/umsicht}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$UMSICHT_CACHE/target}
 
 UMSICHT_RUST_MINIMUM=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$umsicht_root/Cargo.toml")

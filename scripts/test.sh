@@ -44,22 +44,25 @@ skip() {
     skipped=$((skipped + 1))
 }
 
-# sum PATTERN: adds up the first numbers of all matches of PATTERN in the log of the last command.
-sum() { sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -oE "$1" | grep -oE '^[0-9]+' | awk '{ n += $1 } END { print n + 0 }'; }
+# sum PATTERN: adds up the numbers before PATTERN in the summary lines of nextest, cargo test or Vitest.
+sum() {
+    sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E '^ *(Summary|test result|Tests) ?[^a-z]*' |
+        grep -oE "[0-9]+ ($1)" | awk '{ n += $1 } END { print n + 0 }'
+}
 
-# tests NAME PASSED FAILED SKIPPED COMMAND…: a test run whose output holds counts that the three patterns match.
+# tests NAME COMMAND…: a test run that ends with such a summary.
 tests() {
-    local name=$1 patterns=("$2" "$3" "$4") since=$SECONDS ok bad left
-    shift 4
+    local name=$1 since=$SECONDS ok bad left
+    shift
     say "$name"
     run "$@"
     local code=$?
-    ok=$(sum "${patterns[0]}") bad=$(sum "${patterns[1]}") left=$(sum "${patterns[2]}")
+    ok=$(sum passed) bad=$(sum 'failed|timed out|exec failed') left=$(sum 'skipped|ignored|todo')
     if [ "$code" -ne 0 ] && [ "$bad" -eq 0 ]; then
         bad=1 # it did not come to the tests, for example because it does not compile
     fi
     if [ "$code" -eq 0 ] && [ "$ok" -eq 0 ]; then
-        echo "no test ran: the count cannot be read, or there is none"
+        echo "no test ran, or their count cannot be read"
         bad=1
     fi
     passed=$((passed + ok)) skipped=$((skipped + left))
@@ -69,10 +72,9 @@ tests() {
 
 rust_tests() {
     if cargo nextest --version >/dev/null 2>&1; then
-        tests "tests" '[0-9]+ passed' '[0-9]+ (failed|timed out|exec failed)' '[0-9]+ skipped' \
-            cargo nextest run --locked --no-fail-fast --hide-progress-bar --status-level slow --final-status-level slow
+        tests "tests" cargo nextest run --locked --no-fail-fast --hide-progress-bar --status-level slow --final-status-level slow
     else
-        tests "tests" '[0-9]+ passed;' '[0-9]+ failed;' '[0-9]+ ignored;' cargo test --locked --no-fail-fast
+        tests "tests" cargo test --locked --no-fail-fast
     fi
 }
 
@@ -103,7 +105,7 @@ feature_sets() {
 
 user_interface() {
     check "user interface: build" npm --prefix ui run --silent build
-    tests "user interface: tests" '[0-9]+ passed \(|[0-9]+ passed \|' '[0-9]+ failed \|' '[0-9]+ (skipped|todo)' npm --prefix ui test --silent
+    tests "user interface: tests" npm --prefix ui test --silent
 }
 
 models() {
