@@ -240,8 +240,11 @@ export class App {
   #cover(): void {
     const panel = this.#detailView.element;
     const legend = this.#legend.element;
-    this.map?.cover(this.#openId === null ? 0 : panel.offsetWidth + 16);
-    if (this.map !== null) this.map.legendPixels = legend.open ? legend.offsetWidth : 0;
+    if (this.map === null) return;
+    const covered = this.#openId === null ? 0 : panel.offsetWidth + 16;
+    // On a telephone the panel covers the whole map; there is no middle left to move to.
+    this.map.cover(covered < 0.75 * this.#frame.element.offsetWidth ? covered : 0);
+    this.map.legendPixels = legend.open ? legend.offsetWidth : 0;
   }
 
   #render(): void {
