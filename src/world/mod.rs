@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod damage;
 pub mod dice;
+pub mod drive;
 pub mod look;
 pub mod noise;
 pub mod optics;
@@ -14,11 +15,20 @@ pub mod pictures;
 pub mod raster;
 pub mod render;
 pub mod roadside;
+pub mod route;
 pub mod scene;
+pub mod score;
 pub mod shape;
+pub mod source;
 pub mod split;
 pub mod street;
 pub mod style;
 mod surface;
 pub mod textures;
 pub mod things;
+pub mod town;
+
+pub use drive::Drive;
+pub use source::WorldSource;
+pub use split::Split;
+pub use town::Town;

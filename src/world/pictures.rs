@@ -149,8 +149,9 @@ impl Shot {
         let mut decals = roadside::decoys(street, (start, start + 40.0), 9.0, dice, free);
         decals.extend(damages.iter().map(Damage::decal));
         let mut standing = Vec::new();
+        let keep_clear: Vec<EastNorth> = (0..5).map(|k| pose.local_from_vehicle(f64::from(k) - 0.5, 0.0)).collect();
         for street in &streets {
-            let (more, shadows) = roadside::furnish(street, span, town, &look, &index, dice);
+            let (more, shadows) = roadside::furnish(street, span, town, &look, &index, &keep_clear, dice);
             standing.extend(more);
             decals.extend(shadows);
         }

@@ -62,13 +62,15 @@ pub fn decoys(
     found
 }
 
-/// Houses, trees, poles, parked cars and people along a street, with their shadows.
+/// Houses, trees, poles, parked cars and people along a street, with their shadows; nothing within a vehicle's width of the
+/// places in `keep_clear`.
 pub fn furnish(
     street: &Street,
     span: (f64, f64),
     town: bool,
     look: &Look,
     index: &StreetIndex,
+    keep_clear: &[EastNorth],
     dice: &mut Dice,
 ) -> (Vec<Thing>, Vec<Decal>) {
     let half = f64::from(street.half_width_metres);
@@ -85,7 +87,7 @@ pub fn furnish(
                 4..=6 => (dice.between(2.5, 9.0), dice.between(3.0, 12.0)),
                 7..=9 => (dice.between(8.5, 12.0), dice.between(13.0, 18.0)),
                 10 => (dice.between(0.8, 2.0), dice.between(3.0, 9.0)),
-                _ => (-1.1, dice.between(7.0, 22.0)),
+                _ => (-0.4, dice.between(7.0, 22.0)),
             };
             let pose = on_street(street, along, side * (half + beyond));
             along += step;
@@ -115,6 +117,10 @@ pub fn furnish(
                     4.2,
                 ),
             };
+            let reach = 1.6 + f64::from(thing.footprint_metres.0.min(thing.footprint_metres.1));
+            if keep_clear.iter().any(|p| p.distance_metres(thing.pose.position) < reach) {
+                continue;
+            }
             if !has_room(&thing, index, if kind == 11 { None } else { Some(0.5) }) {
                 continue;
             }

@@ -53,6 +53,13 @@ pub struct Street {
     pub surface: Surface,
 }
 
+impl Street {
+    #[must_use]
+    pub fn length_metres(&self) -> f64 {
+        self.points.windows(2).map(|p| p[0].distance_metres(p[1])).sum()
+    }
+}
+
 /// Where a place lies on the street nearest to it.
 #[derive(Debug, Clone, Copy)]
 pub struct StreetPlace {

@@ -1,0 +1,116 @@
+//! How well found defects agree with the truth of a drive.
+//!
+//! Rule: the nearest pair of a found defect and a true damage of the same group is matched first (all crack types are one
+//! group), each at most once, up to [`MATCH_METRES`]. F1 is over unique defects. True damages count when the drive showed
+//! them within 12 m; what is found of the others is neither right nor wrong.
+
+use crate::geo::{LatLon, distance_metres};
+use crate::schema::damage::DamageClass;
+
+pub const MATCH_METRES: f64 = 2.0;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Placed {
+    pub class: DamageClass,
+    pub position: LatLon,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Score {
+    pub f1: f64,
+    pub precision: f64,
+    pub recall: f64,
+    /// Index of the found one, index of the true one, metres between them.
+    pub matches: Vec<(usize, usize, f64)>,
+    pub position_error_median_metres: Option<f64>,
+}
+
+/// `wanted` must be found; finding one of `tolerated` (seen from further away only) costs nothing.
+#[must_use]
+pub fn judge(found: &[Placed], wanted: &[Placed], tolerated: &[Placed]) -> Score {
+    let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
+    for (f, one) in found.iter().enumerate() {
+        for (t, other) in wanted.iter().chain(tolerated).enumerate() {
+            let apart = distance_metres(one.position, other.position);
+            if one.class.same_group(other.class) && apart <= MATCH_METRES {
+                pairs.push((apart, f, t));
+            }
+        }
+    }
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut used_found, mut used_truth) = (vec![false; found.len()], vec![false; wanted.len() + tolerated.len()]);
+    let (mut matches, mut forgiven) = (Vec::new(), 0);
+    for (apart, f, t) in pairs {
+        if !used_found[f] && !used_truth[t] {
+            (used_found[f], used_truth[t]) = (true, true);
+            if t < wanted.len() {
+                matches.push((f, t, apart));
+            } else {
+                forgiven += 1;
+            }
+        }
+    }
+    let right = matches.len() as f64;
+    let share = |of: usize| if of == 0 { 0.0 } else { right / of as f64 };
+    let (precision, recall) = (share(found.len() - forgiven), share(wanted.len()));
+    let f1 = if right > 0.0 { 2.0 * precision * recall / (precision + recall) } else { 0.0 };
+    let position_error_median_metres = median(matches.iter().map(|m| m.2).collect());
+    Score { f1, precision, recall, matches, position_error_median_metres }
+}
+
+/// `None` of nothing.
+#[must_use]
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let (low, high) = (values.len().checked_sub(1)? / 2, values.len() / 2);
+    Some(0.5 * (values[low] + values[high]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geo::{EastNorth, LocalFrame};
+    use proptest::prelude::*;
+
+    fn at(class: DamageClass, east: f64, north: f64) -> Placed {
+        let frame = LocalFrame::at(LatLon { lat: 50.0, lon: 9.0 });
+        Placed { class, position: frame.latlon_from_local(EastNorth::new(east, north)) }
+    }
+
+    #[test]
+    fn crack_types_match_each_other_but_not_potholes() {
+        let truth = [at(DamageClass::LongitudinalCrack, 0.0, 0.0), at(DamageClass::Pothole, 10.0, 0.0)];
+        let found = [at(DamageClass::AlligatorCrack, 0.5, 0.0), at(DamageClass::Repair, 10.0, 0.0)];
+        let score = judge(&found, &truth, &[]);
+        assert!((score.precision - 0.5).abs() < 1e-9 && (score.recall - 0.5).abs() < 1e-9 && (score.f1 - 0.5).abs() < 1e-9);
+        assert!((score.position_error_median_metres.unwrap() - 0.5).abs() < 1e-3);
+    }
+
+    #[test]
+    fn one_damage_found_twice_is_one_right_and_one_wrong() {
+        let truth = [at(DamageClass::Pothole, 0.0, 0.0)];
+        let found = [at(DamageClass::Pothole, 0.4, 0.0), at(DamageClass::Pothole, 0.2, 0.0)];
+        let score = judge(&found, &truth, &[]);
+        assert!((score.precision - 0.5).abs() < 1e-9 && (score.recall - 1.0).abs() < 1e-9);
+        assert_eq!(score.matches[0].0, 1);
+    }
+
+    #[test]
+    fn what_was_seen_from_afar_only_counts_for_nothing() {
+        let score = judge(&[at(DamageClass::Pothole, 0.0, 0.0)], &[], &[at(DamageClass::Pothole, 0.3, 0.0)]);
+        assert_eq!((score.f1, score.matches.len()), (0.0, 0));
+        let both = [at(DamageClass::Pothole, 0.0, 0.0), at(DamageClass::Pothole, 9.0, 0.0)];
+        let score = judge(&both, &both[1..], &both[..1]);
+        assert!((score.f1 - 1.0).abs() < 1e-9);
+    }
+
+    proptest! {
+        #[test]
+        fn finding_all_exactly_is_perfect(places in proptest::collection::vec((0..5usize, 0..40i32), 1..20)) {
+            let truth: Vec<Placed> = places.iter().enumerate().map(|(k, (c, n))| at(DamageClass::ALL[*c], 5.0 * k as f64, f64::from(*n))).collect();
+            let score = judge(&truth, &truth, &[]);
+            prop_assert!((score.f1 - 1.0).abs() < 1e-9);
+            prop_assert!(score.position_error_median_metres.unwrap() < 1e-6);
+        }
+    }
+}
