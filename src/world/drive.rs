@@ -27,7 +27,13 @@ pub struct Antenna {
 pub enum Gnss {
     Perfect,
     /// An error that drifts (first-order Gauss–Markov process, each axis by itself), and a time without any fix.
-    Noisy { seed: u64, sigma_metres: f64, correlation: Duration, outage_at: Duration, outage: Duration },
+    Noisy {
+        seed: u64,
+        sigma_metres: f64,
+        correlation: Duration,
+        outage_at: Duration,
+        outage: Duration,
+    },
 }
 
 impl Gnss {
@@ -155,7 +161,8 @@ impl Drift {
     fn next_error(&mut self) -> (f64, f64) {
         let (east, north) = (self.dice.gauss() * self.sigma, self.dice.gauss() * self.sigma);
         let fresh = (1.0 - self.keep * self.keep).sqrt();
-        let next = self.state.map_or((east, north), |s| (self.keep * s.0 + fresh * east, self.keep * s.1 + fresh * north));
+        let next =
+            self.state.map_or((east, north), |s| (self.keep * s.0 + fresh * east, self.keep * s.1 + fresh * north));
         self.state = Some(next);
         next
     }
@@ -172,7 +179,12 @@ mod tests {
 
     fn errors(seed: u64, seconds: u64) -> Vec<f64> {
         let mut drift = Drift::new(1.8, 60.0, 0.2, seed);
-        (0..seconds * 5).flat_map(|_| { let e = drift.next_error(); [e.0, e.1] }).collect()
+        (0..seconds * 5)
+            .flat_map(|_| {
+                let e = drift.next_error();
+                [e.0, e.1]
+            })
+            .collect()
     }
 
     #[test]

@@ -82,7 +82,9 @@ mod tests {
         let truth = [at(DamageClass::LongitudinalCrack, 0.0, 0.0), at(DamageClass::Pothole, 10.0, 0.0)];
         let found = [at(DamageClass::AlligatorCrack, 0.5, 0.0), at(DamageClass::Repair, 10.0, 0.0)];
         let score = judge(&found, &truth, &[]);
-        assert!((score.precision - 0.5).abs() < 1e-9 && (score.recall - 0.5).abs() < 1e-9 && (score.f1 - 0.5).abs() < 1e-9);
+        assert!(
+            (score.precision - 0.5).abs() < 1e-9 && (score.recall - 0.5).abs() < 1e-9 && (score.f1 - 0.5).abs() < 1e-9
+        );
         assert!((score.position_error_median_metres.unwrap() - 0.5).abs() < 1e-3);
     }
 

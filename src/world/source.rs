@@ -241,6 +241,7 @@ mod tests {
     #[test]
     fn a_drive_shows_most_damages_near_and_some_twice() {
         let mut source = source(2);
+        source.renderer = Renderer::new(Optics::new(windscreen_camera(320, 180)));
         let town = Arc::clone(&source.town);
         assert!((22..=42).contains(&town.damages.len()), "{} damages", town.damages.len());
         let log = source.truth_log();

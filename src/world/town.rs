@@ -54,7 +54,9 @@ impl Town {
         let mut decals = Vec::new();
         let mut things = Vec::new();
         let mut shadows = Vec::new();
-        let free = |place: EastNorth, reach: f64| damages.iter().all(|d| d.pose.position.distance_metres(place) > reach + d.reach_metres() + 0.3);
+        let free = |place: EastNorth, reach: f64| {
+            damages.iter().all(|d| d.pose.position.distance_metres(place) > reach + d.reach_metres() + 0.3)
+        };
         let keep_clear: Vec<EastNorth> = route.every(1.0).map(|p| p.position).collect();
         for street in &streets {
             let span = (1.0, street.length_metres() - 1.0);
@@ -83,12 +85,8 @@ impl Town {
             .streets
             .iter()
             .map(|street| {
-                let line: Vec<[f64; 2]> = street
-                    .points
-                    .iter()
-                    .map(|p| self.frame.latlon_from_local(*p))
-                    .map(|p| [p.lon, p.lat])
-                    .collect();
+                let line: Vec<[f64; 2]> =
+                    street.points.iter().map(|p| self.frame.latlon_from_local(*p)).map(|p| [p.lon, p.lat]).collect();
                 serde_json::json!({
                     "type": "Feature",
                     "properties": { "name": street.name, "highway": street.highway, "simulated": true },
@@ -184,12 +182,14 @@ fn damage_along(route: &Route, index: &StreetIndex, streets: &[Street], split: S
         let heading_degrees = geo::normalise_heading(f64::from(east).atan2(f64::from(north)).to_degrees());
         let class = classes.pop().unwrap_or(DamageClass::Pothole);
         let severity = 1 + dice.index(3) as u8;
-        let damage = Damage::new(damages.len(), class, severity, Pose { position: place, heading_degrees }, &family, dice);
+        let damage =
+            Damage::new(damages.len(), class, severity, Pose { position: place, heading_degrees }, &family, dice);
         let inside = f64::from(-street_place.beyond) > 0.5 * damage.width_metres.min(2.0);
         // Neighbours never touch.
         let apart = damages.iter().all(|d| {
             let (forward, left) = d.pose.vehicle_from_local(place);
-            forward.abs() > 0.5 * (d.length_metres + damage.length_metres) + 0.6 || left.abs() > 0.5 * (d.width_metres + damage.width_metres) + 0.5
+            forward.abs() > 0.5 * (d.length_metres + damage.length_metres) + 0.6
+                || left.abs() > 0.5 * (d.width_metres + damage.width_metres) + 0.5
         });
         let far_enough = damages.iter().all(|d| d.pose.position.distance_metres(place) > 3.0);
         if inside && apart && far_enough {
