@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from network import CLASSES
 
@@ -97,8 +98,6 @@ def read_real(folder: Path, masks: Path | None = None) -> tuple[list[Picture], l
         boxes = read_boxes(folder / "labels" / f"{stem}.txt", width, height, mapping)
         mask = None
         if masks is not None and (masks / f"{stem}.png").exists():
-            from PIL import Image
-
             mask = np.array(Image.open(masks / f"{stem}.png"))
             if mask.shape != pixels.shape[:2]:
                 mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
@@ -130,11 +129,17 @@ def read_simulated(folder: Path) -> list[Picture]:
 
 
 def letterbox(pixels: np.ndarray, width: int, height: int, pad: int = 114) -> tuple[np.ndarray, float, float, float]:
-    """Fit into width x height, centred, padded. Returns the picture and (ratio, left, top): input = kept * ratio + offset."""
+    """Fit into width x height, centred, padded. Returns the picture and (ratio, left, top): input = kept * ratio + offset.
+
+    The filter is the one the device uses (a triangle as wide as the shrinking asks for), so scores here mean what the
+    device will see; OpenCV's linear filter skips pixels when it shrinks, and thin cracks with them.
+    """
     rows, columns = pixels.shape[:2]
     ratio = min(width / columns, height / rows)
     inner_w, inner_h = round(columns * ratio), round(rows * ratio)
     left, top = (width - inner_w) // 2, (height - inner_h) // 2
     result = np.full((height, width, 3), pad, np.uint8)
-    result[top : top + inner_h, left : left + inner_w] = cv2.resize(pixels, (inner_w, inner_h), interpolation=cv2.INTER_LINEAR)
+    result[top : top + inner_h, left : left + inner_w] = np.asarray(
+        Image.fromarray(pixels).resize((inner_w, inner_h), Image.Resampling.BILINEAR)
+    )
     return result, ratio, left, top

@@ -3,6 +3,10 @@
 The learning rate rises over the first steps, stays flat, and falls as a cosine from `--anneal-from` of the epochs on, so a
 run can be stopped in its flat part and resumed with more data. A checkpoint is written after every epoch; `--resume`
 continues it (weights, averages, optimiser, epoch), `--init` starts a new schedule from its averaged weights.
+
+On a machine shared with other work an epoch takes no predictable time: `--minutes` lets the schedule follow the clock
+from the start of this run instead of the epochs, and ends the run in time. The number of steps then depends on the
+machine, and only the views of each step follow from the seed.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from augment import Batch, Loader
 from evaluate import predict_pictures, summary
 from loss import DetectionLoss
 from network import RoadNet, load_backbone
-from pictures import read_real, read_simulated
+from pictures import Picture, read_real, read_simulated
 
 
 def arguments() -> argparse.Namespace:
@@ -35,6 +39,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--init", type=Path, help="checkpoint whose averaged weights start a new schedule")
     parser.add_argument("--resume", type=Path, help="checkpoint to continue")
     parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--minutes", type=float, help="follow the clock instead of the epochs, and stop in time")
     parser.add_argument("--anneal-from", type=float, default=0.5, help="share of the epochs after which the rate falls")
     parser.add_argument("--mosaic", type=float, default=0.25, help="share of mosaics before the rate falls; none after it")
     parser.add_argument("--batch", type=int, default=16)
@@ -89,6 +94,53 @@ def on_device(batch: Batch, device: str) -> Batch:
     )
 
 
+class Clock:
+    """Where in the schedule a run stands: by epochs, or by minutes since it started when `--minutes` is given."""
+
+    def __init__(self, options: argparse.Namespace):
+        self.options, self.started = options, time.monotonic()
+
+    def progress(self, epochs_done: float) -> float:
+        if self.options.minutes:
+            return min(1.0, (time.monotonic() - self.started) / (60 * self.options.minutes))
+        return epochs_done / self.options.epochs
+
+    def warm(self) -> float:
+        """Share of the schedule in which the rate rises; a resumed run is warm already."""
+        if self.options.resume:
+            return 0.0
+        return 0.04 if self.options.minutes else 1.5 / self.options.epochs
+
+    def over(self, epoch: int) -> bool:
+        return self.progress(epoch) >= 1.0
+
+
+def order(train: list[Picture], simulated: list[Picture], options: argparse.Namespace, epoch: int) -> list[Picture]:
+    """The pictures of one epoch: every real one, some simulated ones, shuffled."""
+    rng = np.random.default_rng([options.seed, epoch])
+    chosen = list(train)
+    if simulated:
+        count = min(len(simulated), round(len(train) * options.simulated_share))
+        chosen += [simulated[i] for i in rng.permutation(len(simulated))[:count]]
+    return [chosen[i] for i in rng.permutation(len(chosen))]
+
+
+def save(options, net: RoadNet, average: RoadNet, optimiser, epoch: int, steps: int) -> None:
+    """`last.pt`, replaced in one move, so that a run killed at any time leaves a whole checkpoint."""
+    state = {
+        "net": net.state_dict(),
+        "average": average.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "epoch": epoch,
+        "steps": steps,
+        "channels": options.channels,
+        "width": options.width,
+        "height": options.height,
+    }
+    torch.save(state, options.out / "next.pt")
+    (options.out / "next.pt").replace(options.out / "last.pt")
+
+
 def main() -> None:
     options = arguments()
     torch.manual_seed(options.seed)
@@ -122,22 +174,18 @@ def main() -> None:
         steps_done = 1500  # the averages are worth keeping from the start
     criterion = DetectionLoss(options.width, options.height, options.device)
 
-    for epoch in range(first_epoch, options.epochs):
-        rng = np.random.default_rng([options.seed, epoch])
-        chosen = list(train)
-        if simulated:
-            count = min(len(simulated), round(len(train) * options.simulated_share))
-            chosen += [simulated[i] for i in rng.permutation(len(simulated))[:count]]
-        chosen = [chosen[i] for i in rng.permutation(len(chosen))]
-        mosaic = options.mosaic if epoch / options.epochs < options.anneal_from else 0.0
+    clock = Clock(options)
+    epoch = first_epoch
+    while not clock.over(epoch):
+        chosen = order(train, simulated, options, epoch)
+        mosaic = options.mosaic if clock.progress(epoch) < options.anneal_from else 0.0
         loader = Loader(chosen, options.width, options.height, options.batch, options.seed, epoch, mosaic)
         net.train()
         sums: dict[str, float] = {}
         began = time.time()
         for step, batch in enumerate(loader):
             batch = on_device(batch, options.device)
-            progress = (epoch + step / loader.steps) / options.epochs
-            share = rate_at(progress, 1.5 / options.epochs, options.anneal_from)
+            share = rate_at(clock.progress(epoch + step / loader.steps), clock.warm(), options.anneal_from)
             for group in optimiser.param_groups:
                 group["lr"] = options.rate * share
             with torch.autocast(options.device, torch.bfloat16, enabled=options.bf16):
@@ -150,26 +198,18 @@ def main() -> None:
             steps_done += 1
             update_average(average, net, steps_done)
             for name, value in parts.items():
-                sums[name] = sums.get(name, 0.0) + value / loader.steps
+                sums[name] = sums.get(name, 0.0) + value
             if step % 20 == 0:
-                seconds = (time.time() - began) / (step + 1)
-                print(f"  {epoch} {step}/{loader.steps} {seconds:.2f} s/step {parts}", flush=True)
-        means = " ".join(f"{name} {value:.3f}" for name, value in sums.items())
+                print(f"  {epoch} {step}/{loader.steps} {(time.time() - began) / (step + 1):.2f} s/step", flush=True)
+            if step % 60 == 59:
+                save(options, net, average, optimiser, epoch - 1, steps_done)
+            if clock.over(epoch):
+                break
+        means = " ".join(f"{name} {value / (step + 1):.3f}" for name, value in sums.items())
         print(f"epoch {epoch} rate {options.rate * share:.5f} {means} {time.time() - began:.0f} s", flush=True)
-        saved = {
-            "net": net.state_dict(),
-            "average": average.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "epoch": epoch,
-            "steps": steps_done,
-            "channels": options.channels,
-            "width": options.width,
-            "height": options.height,
-        }
-        torch.save(saved, options.out / "next.pt")
-        (options.out / "next.pt").replace(options.out / "last.pt")
-        if (epoch + 1) % options.validate_every == 0 or epoch + 1 == options.epochs:
-            torch.save({key: value for key, value in saved.items() if key != "optimiser"}, options.out / f"epoch{epoch:03}.pt")
+        save(options, net, average, optimiser, epoch, steps_done)
+        epoch += 1
+        if epoch % options.validate_every == 0 or clock.over(epoch):
             for name, pictures in (("held out", held_out), ("simulated validation", simulated_held)):
                 if pictures:
                     found = predict_pictures(average, pictures, options.width, options.height, options.device)
