@@ -178,9 +178,9 @@ impl Camera {
         for _ in 0..60 {
             let middle = 0.5 * (above + below);
             if undistorted.ray_from_image(ImagePoint { x_px, y_px: middle })[2] > 0.0 {
-                above = middle
+                above = middle;
             } else {
-                below = middle
+                below = middle;
             }
         }
         below

@@ -133,10 +133,10 @@ impl Postprocessor {
 /// Keeps what has an extent inside the picture.
 fn push(candidates: &mut Vec<Detection>, letterbox: &Letterbox, [x, y, w, h]: [f32; 4], class: usize, score: f32) {
     let corners = [x - 0.5 * w, y - 0.5 * h, x + 0.5 * w, y + 0.5 * h];
-    if corners.iter().all(|value| value.is_finite()) {
-        if let Some(box_in_image) = letterbox.image_from_input(corners) {
-            candidates.push(Detection { box_in_image, class, score });
-        }
+    if corners.iter().all(|value| value.is_finite())
+        && let Some(box_in_image) = letterbox.image_from_input(corners)
+    {
+        candidates.push(Detection { box_in_image, class, score });
     }
 }
 

@@ -103,7 +103,7 @@ pub(crate) fn things(scene: &Scene, pose: Pose, optics: &Optics, picture: &mut P
             match part {
                 Part::Block { from, to, colour, windows } => painter.block(*from, *to, *colour, *windows, &place, haze),
                 Part::Crown { middle, radius, colour, seed } => {
-                    painter.crown(place(*middle), *radius, *colour, *seed, haze)
+                    painter.crown(place(*middle), *radius, *colour, *seed, haze);
                 }
             }
         }

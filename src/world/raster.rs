@@ -24,7 +24,9 @@ impl Tile {
             base.extend((0..side).map(|column| make(column, row)));
         }
         let mean = base.iter().sum::<f32>() / base.len() as f32;
-        base.iter_mut().for_each(|v| *v += 1.0 - mean);
+        for value in &mut base {
+            *value += 1.0 - mean;
+        }
         let mut levels = vec![base];
         for level in 1..=side_log2 {
             let (from, side) = (&levels[level as usize - 1], side >> level);

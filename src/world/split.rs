@@ -176,7 +176,8 @@ mod tests {
         }
     }
 
-    fn apart(ranges: &mut Vec<(f64, f64)>) {
+    fn apart(ranges: impl Iterator<Item = (f64, f64)>) {
+        let mut ranges: Vec<(f64, f64)> = ranges.collect();
         ranges.sort_by(|a, b| a.0.total_cmp(&b.0));
         for pair in ranges.windows(2) {
             assert!(pair[0].1 <= pair[1].0, "{pair:?} overlap");
@@ -195,10 +196,10 @@ mod tests {
     #[test]
     fn splits_share_no_range() {
         let families = Split::ALL.map(Split::family);
-        apart(&mut families.iter().map(|f| f.sun_azimuth_degrees).collect());
-        apart(&mut families.iter().flat_map(|f| f.blue_over_red.iter().copied()).collect());
-        apart(&mut families.iter().map(|f| f.cell_jitter).collect());
-        apart(&mut families.iter().map(|f| f.crack_roughness).collect());
+        apart(families.iter().map(|f| f.sun_azimuth_degrees));
+        apart(families.iter().flat_map(|f| f.blue_over_red.iter().copied()));
+        apart(families.iter().map(|f| f.cell_jitter));
+        apart(families.iter().map(|f| f.crack_roughness));
     }
 
     #[test]

@@ -306,7 +306,9 @@ fn layout(name: &Spanned<String>, strides: Option<&Spanned<Vec<usize>>>, input: 
         ("yolo", Some(strides)) => Err((strides.span(), "strides belong to the layout \"yolox\" only".into())),
         ("yolox", None) => Err((name.span(), "the layout \"yolox\" needs strides, as [8, 16, 32]".into())),
         ("yolox", Some(strides)) => {
-            let divides = |stride: &usize| *stride > 0 && input.width % stride == 0 && input.height % stride == 0;
+            let divides = |stride: &usize| {
+                *stride > 0 && input.width.is_multiple_of(*stride) && input.height.is_multiple_of(*stride)
+            };
             if strides.get_ref().is_empty() || !strides.get_ref().iter().all(divides) {
                 return Err((strides.span(), "each of strides must divide the input's width and height".into()));
             }

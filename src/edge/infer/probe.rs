@@ -15,7 +15,7 @@ use super::{InferError, Tensor, open_ort_unprobed};
 /// What the child prints when the model ran.
 pub const WORD: &str = "onnxruntime-works";
 /// Loading takes under a second on a workstation, and a few on a small board with a cold card.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What is to be tried.
 pub struct Job<'a> {

@@ -13,13 +13,14 @@ pub(crate) fn draw(severity: Severity, family: &Family, dice: &mut Dice) -> Shap
     let (long, wide) = (size * dice.between(0.95, 1.6) as f32, size * dice.between(0.8, 1.1) as f32);
     let maker = family.holes[dice.index(family.holes.len())];
     let seed = dice.seed() as u32;
-    let waves: Vec<(f32, f32, f32)> =
-        (2..7).map(|k| (0.35 / k as f32 * dice.unit() as f32, k as f32, dice.between(0.0, 6.28) as f32)).collect();
+    let waves: Vec<(f32, f32, f32)> = (2..7)
+        .map(|k| (0.35 / k as f32 * dice.unit() as f32, k as f32, dice.between(0.0, std::f64::consts::TAU) as f32))
+        .collect();
     let discs: Vec<(f32, f32, f32)> = (0..4)
         .map(|_| (dice.between(-0.5, 0.5) as f32, dice.between(-0.5, 0.5) as f32, dice.between(0.45, 0.7) as f32))
         .collect();
     let power = dice.between(2.0, 3.2) as f32;
-    let (sun_along, sun_across) = ((dice.between(0.0, 6.28) as f32).cos(), dice.sign() as f32 * 0.7);
+    let (sun_along, sun_across) = ((dice.between(0.0, std::f64::consts::TAU) as f32).cos(), dice.sign() as f32 * 0.7);
     let floor = 0.58 - 0.09 * heavy + dice.between(-0.04, 0.06) as f32;
     let wet = dice.chance(0.15);
     let noise_at = |x: f32, y: f32, per_metre: f32, k: u32| {
