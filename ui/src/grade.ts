@@ -14,7 +14,7 @@ export const GRADE_COLOUR: Record<GradeStep, { fill: string; ink: string }> = {
   1: { fill: "#2f6fa8", ink: "#ffffff" },
   2: { fill: "#86b8d6", ink: "#10262f" },
   3: { fill: "#f1c453", ink: "#2d2203" },
-  4: { fill: "#d2601a", ink: "#ffffff" },
+  4: { fill: "#c4540f", ink: "#ffffff" },
   5: { fill: "#8c1239", ink: "#ffffff" },
 };
 
