@@ -7,13 +7,21 @@ const METRES_PER_DEGREE = 111_320;
 /** The radius that holds 95 % of a round two-dimensional normal distribution, in sigmas: sqrt(-2 ln 0.05). */
 const SIGMAS_OF_95_PERCENT = 2.448;
 
+export interface StreetLine {
+  name: string;
+  roadClass: string | null;
+  /** Whether any section of the street has a defect. */
+  damaged: boolean;
+  line: Point[];
+}
+
 /**
  * Joins the sections of each street end to end. Sections are about 100 m long, too short to carry a name; the
  * joined line is long enough. Where a street forks, one branch goes on and the other starts a line of its own.
  */
 export function streetLines(
   sections: readonly SectionFeature[],
-): { name: string; roadClass: string | null; line: Point[] }[] {
+): StreetLine[] {
   const groups = new Map<string, SectionFeature[]>();
   for (const section of sections) {
     const { name, road_class } = section.properties;
@@ -27,6 +35,7 @@ export function streetLines(
     chains(group.map((s) => s.geometry.coordinates)).map((line) => ({
       name: group[0]?.properties.name ?? "",
       roadClass: group[0]?.properties.road_class ?? null,
+      damaged: group.some((s) => s.properties.defects > 0),
       line,
     })),
   );

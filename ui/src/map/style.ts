@@ -5,7 +5,12 @@
  * The land between them is a broad, soft band along the streets, which gives the town its shape on the paper.
  */
 
-import type { ExpressionSpecification, LayerSpecification, StyleSpecification } from "maplibre-gl";
+import type {
+  ExpressionSpecification,
+  LayerSpecification,
+  StyleSpecification,
+  SymbolLayerSpecification,
+} from "maplibre-gl";
 
 import { GRADE_COLOUR } from "../grade";
 
@@ -90,6 +95,40 @@ function streetLayers(): LayerSpecification[] {
   return [...casings, ...fills];
 }
 
+/** From here on there is room for a name beside its street. */
+const NEAR_ZOOM = 16.5;
+
+/**
+ * Names stand on their street. Near by, the name of a street that has defects stands beside it instead: the symbols
+ * have taken the place, and the library looks for collisions on the line only, not where the shifted name is drawn.
+ */
+function nameLayers(): LayerSpecification[] {
+  const layout: SymbolLayerSpecification["layout"] = {
+    "symbol-placement": "line",
+    "symbol-sort-key": ["match", ["get", "rank"], "main", 0, "middle", 1, "small", 2, 3],
+    "text-field": ["get", "name"],
+    "text-font": [FONT],
+    "text-size": ["interpolate", ["linear"], ["zoom"], 13.5, 11, 16, 13, 19, 16],
+    "text-letter-spacing": 0.01,
+    "text-max-angle": 35,
+    "text-padding": 5,
+  };
+  const paint = { "text-color": INK, "text-halo-color": "rgba(255,255,255,0.92)", "text-halo-width": 1.6 };
+  const base = { type: "symbol", source: "names", paint } as const;
+  const onStreet = { ...layout, "symbol-spacing": 300 };
+  const beside = {
+    ...layout,
+    "symbol-spacing": 500,
+    "text-allow-overlap": true,
+    "text-offset": [0, 1.9] as [number, number],
+  };
+  return [
+    { ...base, id: "names", minzoom: 13.5, filter: ["!", ["get", "damaged"]], layout: onStreet },
+    { ...base, id: "names-damaged", minzoom: 13.5, maxzoom: NEAR_ZOOM, filter: ["get", "damaged"], layout: onStreet },
+    { ...base, id: "names-beside", minzoom: NEAR_ZOOM, filter: ["get", "damaged"], layout: beside },
+  ];
+}
+
 export function gradeColour(property: string): ExpressionSpecification {
   const c = GRADE_COLOUR;
   return ["step", ["get", property], c[1].fill, 1.5, c[2].fill, 2.5, c[3].fill, 3.5, c[4].fill, 4.5, c[5].fill];
@@ -130,24 +169,7 @@ export function townStyle(): StyleSpecification {
           "line-width": ["interpolate", ["linear"], ["zoom"], 12, 1.4, 15, 4, 17, 9, 20, 14],
         },
       },
-      {
-        id: "street-names",
-        type: "symbol",
-        source: "names",
-        minzoom: 13.5,
-        layout: {
-          "symbol-placement": "line",
-          "symbol-spacing": 320,
-          "symbol-sort-key": ["match", ["get", "rank"], "main", 0, "middle", 1, "small", 2, 3],
-          "text-field": ["get", "name"],
-          "text-font": [FONT],
-          "text-size": ["interpolate", ["linear"], ["zoom"], 13.5, 11, 16, 13, 19, 16],
-          "text-letter-spacing": 0.01,
-          "text-max-angle": 35,
-          "text-padding": 6,
-        },
-        paint: { "text-color": INK, "text-halo-color": "rgba(255,255,255,0.92)", "text-halo-width": 1.6 },
-      },
+      ...nameLayers(),
       {
         id: "uncertainty-area",
         type: "fill",

@@ -21,7 +21,7 @@ const CLICK_TOLERANCE_PIXELS = 5;
 /** As long as the style sheet lets a ring run; a batch of reports must not cover the map with rings. */
 const PULSE_MILLIS = 3_300;
 const MOST_PULSES = 12;
-const LEAST_VIEW_METRES = 350;
+const LEAST_VIEW_METRES = 220;
 const NEAR_ENOUGH_ZOOM = 17.4;
 
 export class MapView {
@@ -94,9 +94,9 @@ export class MapView {
     this.#source("network").setData(network as FeatureCollection);
     this.#source("names").setData({
       type: "FeatureCollection",
-      features: streetLines(network.features).map(({ name, roadClass, line }) => ({
+      features: streetLines(network.features).map(({ name, roadClass, damaged, line }) => ({
         type: "Feature",
-        properties: { name, rank: rankOf(roadClass) },
+        properties: { name, rank: rankOf(roadClass), damaged },
         geometry: { type: "LineString", coordinates: line },
       })),
     });
@@ -169,7 +169,7 @@ export class MapView {
     const left = free > 3 * this.legendPixels ? this.legendPixels : 0;
     this.map.fitBounds(bounds, {
       padding: { top: 56, bottom: 56, right: 56, left: 56 + left },
-      maxZoom: 17,
+      maxZoom: 18.2,
       duration: animate ? this.#millis(800) : 0,
     });
   }
