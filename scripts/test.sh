@@ -72,7 +72,7 @@ tests() {
 
 rust_tests() {
     if cargo nextest --version >/dev/null 2>&1; then
-        tests "tests" cargo nextest run --locked --no-fail-fast --hide-progress-bar --status-level slow --final-status-level slow
+        tests "tests" cargo nextest run --locked --no-fail-fast --status-level slow --final-status-level slow
     else
         tests "tests" cargo test --locked --no-fail-fast
     fi
