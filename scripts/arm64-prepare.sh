@@ -12,8 +12,8 @@ source "$(dirname "$0")/env.sh"
 
 ARM64=$UMSICHT_CACHE/arm64
 # To link, to compile C and C++, and to play videos in the tests.
-SYSROOT_PACKAGES="libc6-dev libstdc++-12-dev libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
-    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav"
+SYSROOT_PACKAGES=(libc6-dev libstdc++-12-dev libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
+    gstreamer1.0-plugins-{base,good,bad,ugly} gstreamer1.0-libav)
 
 # apt_apart ARCHITECTURES ARGUMENTS…: apt with its own state, so that it neither needs root nor touches this system.
 apt_apart() {
@@ -44,8 +44,7 @@ relative_links() {
 }
 
 prepare_sysroot() {
-    local sysroot=$ARM64/sysroot wanted
-    wanted=$(echo $SYSROOT_PACKAGES)
+    local sysroot=$ARM64/sysroot wanted="${SYSROOT_PACKAGES[*]}"
     [ "$(cat "$sysroot/.complete" 2>/dev/null)" = "$wanted" ] && return 0
     say "apt: fetching an arm64 sysroot (about 220 MB, once)"
     rm -rf "$sysroot" "$ARM64/apt"
@@ -54,8 +53,7 @@ prepare_sysroot() {
     ln -s usr/bin "$sysroot/bin"
     ln -s usr/sbin "$sysroot/sbin"
     apt_apart arm64 update >/dev/null || stop 69 "apt could not fetch the arm64 package lists"
-    # shellcheck disable=SC2086 # a list of words
-    apt_apart arm64 install -y -d --no-install-recommends $SYSROOT_PACKAGES >/dev/null ||
+    apt_apart arm64 install -y -d --no-install-recommends "${SYSROOT_PACKAGES[@]}" >/dev/null ||
         stop 69 "apt could not fetch the arm64 packages"
     unpack "$sysroot" "$ARM64"/apt/archives/*.deb
     relative_links "$sysroot"

@@ -6,6 +6,7 @@ umsicht_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export UMSICHT_CACHE=${UMSICHT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/umsicht}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$UMSICHT_CACHE/target}
 
+# shellcheck disable=SC2034 # prepare.sh uses it
 UMSICHT_RUST_MINIMUM=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$umsicht_root/Cargo.toml")
 UMSICHT_NODE_MINIMUM=$(sed -n 's/.*"node": ">=\([0-9.]*\)".*/\1/p' "$umsicht_root/ui/package.json" 2>/dev/null || true)
 ORT_VERSION=$(sed -n 's/^onnxruntime==\([0-9.]*\).*/\1/p' "$umsicht_root/scripts/wheels-onnxruntime.txt")
