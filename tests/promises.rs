@@ -1,3 +1,4 @@
 //! One binary for all promises: each module is named after what must be true.
 
 mod architecture;
+mod backend_parity;

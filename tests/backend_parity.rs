@@ -1,0 +1,92 @@
+//! Both backends say the same about the same picture: whichever a device ends up with, it sees the same damage.
+
+use std::path::{Path, PathBuf};
+
+use umsicht::edge::infer::model::{Manifest, Model};
+use umsicht::edge::infer::{BackendChoice, BackendSettings, InferError, Tensor, library, open_backend};
+
+/// In the units of the output: pixels for boxes, 0..1 for scores.
+const TOLERANCE: f32 = 1e-3;
+
+fn models() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models")
+}
+
+fn settings(choice: BackendChoice) -> BackendSettings {
+    BackendSettings { choice, probe_program: Some(env!("CARGO_BIN_EXE_umsicht").into()), ..BackendSettings::default() }
+}
+
+/// A picture-like input: soft shades with grain, the same on every run.
+fn test_input(model: &Model) -> Tensor {
+    let mut input = Tensor::filled(&model.spec.input_shape(), 0.0);
+    let width = model.spec.input.width;
+    let mut grain = 0x2545_f491_u32;
+    for (index, value) in input.data.iter_mut().enumerate() {
+        let (x, y) = (index % width, index / width);
+        grain = grain.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let shade = 110.0 + 60.0 * (x as f32 / 37.0).sin() * (y as f32 / 23.0).cos();
+        *value = (shade + (grain >> 27) as f32) * model.spec.input.scale;
+    }
+    input
+}
+
+#[test]
+fn ort_and_tract_agree_on_every_shipped_model() {
+    if let Err(missing) = library::find(None) {
+        eprintln!("SKIPPED: backend parity was not compared: {missing}");
+        return;
+    }
+    let manifest = Manifest::read(&models()).unwrap();
+    for spec in &manifest.models {
+        let model = Model::from_spec(&manifest.folder, spec.clone()).unwrap();
+        let input = test_input(&model);
+        let [from_ort, from_tract] = [BackendChoice::Ort, BackendChoice::Tract].map(|choice| {
+            let mut backend = open_backend(&model, &settings(choice)).unwrap();
+            let mut outputs = Vec::new();
+            backend.run(&input, &mut outputs).unwrap();
+            outputs
+        });
+        assert_eq!(from_ort.len(), from_tract.len(), "{}", spec.name);
+        for (a, b) in from_ort.iter().zip(&from_tract) {
+            assert_eq!(a.shape, b.shape, "{}", spec.name);
+            let worst = a.data.iter().zip(&b.data).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst <= TOLERANCE, "{}: the backends differ by {worst}", spec.name);
+            let spread =
+                a.data.iter().copied().fold(f32::MIN, f32::max) - a.data.iter().copied().fold(f32::MAX, f32::min);
+            assert!(spread > 0.0, "{}: an output without any difference proves nothing", spec.name);
+        }
+    }
+}
+
+#[test]
+fn a_library_that_does_not_work_is_told_apart_and_tract_takes_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("libonnxruntime.so");
+    std::fs::write(&broken, "not a library").unwrap();
+    let model = Model::read(&models(), "road").unwrap();
+    let with = |choice| BackendSettings { onnxruntime: Some(broken.clone()), ..settings(choice) };
+    match open_backend(&model, &with(BackendChoice::Ort)) {
+        Err(InferError::BackendUnavailable { backend: "ort", reason }) => {
+            assert!(reason.contains("libonnxruntime.so") && reason.contains("trial run"), "{reason}");
+        }
+        other => panic!("expected an unavailable backend, got {:?}", other.map(|backend| backend.name())),
+    }
+    assert_eq!(open_backend(&model, &with(BackendChoice::Auto)).unwrap().name(), "tract");
+}
+
+#[test]
+fn a_program_that_crashes_in_the_trial_run_is_a_failure_with_its_signal() {
+    let Ok(found) = library::find(None) else {
+        eprintln!("SKIPPED: the crash of a trial run was not tested: there is no libonnxruntime");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let crashing = folder.path().join("umsicht");
+    std::fs::write(&crashing, "#!/bin/sh\nkill -ILL $$\n").unwrap();
+    std::fs::set_permissions(&crashing, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let model = Model::read(&models(), "road").unwrap();
+    let settings =
+        BackendSettings { onnxruntime: Some(found), probe_program: Some(crashing), ..settings(BackendChoice::Ort) };
+    let reason = open_backend(&model, &settings).err().map(|e| e.to_string()).unwrap_or_default();
+    assert!(reason.contains("signal 4"), "{reason}");
+}
