@@ -2,3 +2,5 @@
 
 mod architecture;
 mod backend_parity;
+mod foreign_model;
+mod models_eval;

@@ -1,18 +1,292 @@
 //! `umsicht models …`
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
 
-use crate::edge::infer::model::Model;
-use crate::edge::infer::{InferError, probe};
+use crate::edge::detector::Detector;
+use crate::edge::infer::model::{MANIFEST, Manifest, Model};
+use crate::edge::infer::{BackendChoice, BackendSettings, InferError, probe};
 use crate::failure::Failure;
+use crate::models::metrics::Quality;
+use crate::models::{bench, eval, verify};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Checks manifest, hashes, licences and cards, and that both backends load each model and agree.
+    Verify(VerifyArguments),
+    /// Measures milliseconds per frame of each backend on this machine.
+    Bench(BenchArguments),
+    /// Judges a model against labelled pictures: precision, recall, F1 over all thresholds, and AP50.
+    Eval(EvalArguments),
     /// Tries ONNX Runtime in this process; started by umsicht itself.
     #[command(hide = true)]
     Probe(ProbeArguments),
+}
+
+impl Command {
+    pub fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Verify(arguments) => arguments.run(),
+            Self::Bench(arguments) => arguments.run(),
+            Self::Eval(arguments) => arguments.run(),
+            Self::Probe(arguments) => arguments.run(),
+        }
+    }
+}
+
+/// How models run, where a command lets one choose.
+#[derive(Debug, Args)]
+struct RuntimeArguments {
+    /// The library of ONNX Runtime, or a folder that holds it; else `ORT_DYLIB_PATH` or the usual places.
+    #[arg(long, value_name = "PATH")]
+    onnxruntime: Option<PathBuf>,
+    /// Threads of ONNX Runtime.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: u8,
+}
+
+impl RuntimeArguments {
+    fn settings(&self, choice: BackendChoice) -> BackendSettings {
+        BackendSettings {
+            choice,
+            intra_threads: usize::from(self.threads),
+            onnxruntime: self.onnxruntime.clone(),
+            probe_program: None,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// Folder with manifest.toml and the model files.
+    #[arg(long, value_name = "DIR", default_value = "models")]
+    models: PathBuf,
+    /// Prints the result as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    runtime: RuntimeArguments,
+}
+
+impl VerifyArguments {
+    fn run(self) -> Result<(), Failure> {
+        let settings = self.runtime.settings(BackendChoice::Auto);
+        let findings = verify::verify(&self.models, &settings).map_err(InferError::from)?;
+        if self.json {
+            print_json(&findings)?;
+        } else {
+            for model in &findings.models {
+                println!("{} {} ({}) {}", model.name, model.version, model.licence, model.sha256);
+                match (&model.worst_difference, &model.not_compared) {
+                    (Some(worst), _) => println!("  ort and tract differ by at most {worst:.1e}"),
+                    (None, Some(why)) => println!("  ort and tract were NOT compared: {why}"),
+                    (None, None) => {}
+                }
+                model.problems.iter().for_each(|problem| println!("  wrong: {problem}"));
+            }
+            findings.problems.iter().for_each(|problem| println!("wrong: {problem}"));
+        }
+        match findings.problems() {
+            0 => Ok(()),
+            n => Err(Failure::data(format!("{}: {n} problem(s) with the models, named above", self.models.display()))),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArguments {
+    /// Folder with manifest.toml and the model files.
+    #[arg(long, value_name = "DIR", default_value = "models")]
+    models: PathBuf,
+    /// Only this model.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
+    frames: u16,
+    /// Prints the result as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    runtime: RuntimeArguments,
+}
+
+impl BenchArguments {
+    fn run(self) -> Result<(), Failure> {
+        let settings = self.runtime.settings(BackendChoice::Auto);
+        let timings = bench::bench(&self.models, self.model.as_deref(), usize::from(self.frames), &settings)?;
+        if self.json {
+            return print_json(&serde_json::json!({ "timings": timings }));
+        }
+        for t in &timings {
+            match (&t.frame_milliseconds, &t.network_milliseconds, &t.unavailable) {
+                (Some(frame), Some(network), _) => println!(
+                    "{:10} {:6} frame {:6.1} ms (95 %: {:6.1})  network alone {:6.1} ms (95 %: {:6.1})",
+                    t.model, t.backend, frame.median, frame.p95, network.median, network.p95
+                ),
+                (_, _, why) => println!("{:10} {:6} {}", t.model, t.backend, why.as_deref().unwrap_or("did not run")),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum MatchArgument {
+    /// The class must be the labelled one.
+    Exact,
+    /// Classes of one group in the manifest count as one.
+    Group,
+    /// All classes count as one.
+    Any,
+    /// A labelled region counts as found when masks cover it.
+    Cover,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum BackendArgument {
+    Auto,
+    Ort,
+    Tract,
+}
+
+#[derive(Debug, Args)]
+pub struct EvalArguments {
+    /// A model's name in the manifest, or the path of its file beside one.
+    #[arg(long, value_name = "NAME|FILE")]
+    model: String,
+    /// Folder with manifest.toml and the model files.
+    #[arg(long, value_name = "DIR", default_value = "models")]
+    models: PathBuf,
+    /// Folder of pictures: jpg, png, webp.
+    #[arg(long, value_name = "DIR")]
+    images: PathBuf,
+    /// Folder of YOLO text labels: `class cx cy w h`, as parts of the picture's sides.
+    #[arg(long, value_name = "DIR")]
+    labels: PathBuf,
+    /// Names of the labels' classes, one per line.
+    #[arg(long, value_name = "FILE")]
+    classes: PathBuf,
+    /// Labels whose boxes are neither found nor missed.
+    #[arg(long, value_name = "DIR")]
+    ignore_labels: Option<PathBuf>,
+    /// When a found class counts as the labelled one.
+    #[arg(long = "match", value_name = "HOW", value_enum, default_value_t = MatchArgument::Exact)]
+    matching: MatchArgument,
+    /// Only these classes, with commas between.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Labelled classes that are not judged, with commas between.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    ignore_classes: Vec<String>,
+    /// Labelled boxes with a shorter side below this, in pixels of the picture, are neither found nor missed.
+    #[arg(long, value_name = "N", default_value_t = 0.0)]
+    min_side_px: f32,
+    /// Overlap (intersection over union) from which a box counts as found; AP50 always uses 0.5.
+    #[arg(long, value_name = "0..1", default_value_t = 0.5)]
+    iou: f32,
+    /// Folder of palette PNGs that show the damages' extent.
+    #[arg(long, value_name = "DIR")]
+    masks: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = BackendArgument::Auto)]
+    backend: BackendArgument,
+    /// Prints the result as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    runtime: RuntimeArguments,
+}
+
+impl EvalArguments {
+    fn run(self) -> Result<(), Failure> {
+        let (folder, name) = self.model()?;
+        let matching = match self.matching {
+            MatchArgument::Exact => eval::Match::Exact,
+            MatchArgument::Group => eval::Match::Group,
+            MatchArgument::Any => eval::Match::Any,
+            MatchArgument::Cover => return Err(no_masks("--match cover", &name)),
+        };
+        if self.masks.is_some() {
+            return Err(no_masks("--masks", &name));
+        }
+        if !(self.iou > 0.0 && self.iou <= 1.0) {
+            return Err(Failure::usage(format!("--iou {} must lie above 0 and up to 1", self.iou)));
+        }
+        if !(self.min_side_px >= 0.0 && self.min_side_px.is_finite()) {
+            return Err(Failure::usage(format!("--min-side-px {} must be 0 or more", self.min_side_px)));
+        }
+        let choice = match self.backend {
+            BackendArgument::Auto => BackendChoice::Auto,
+            BackendArgument::Ort => BackendChoice::Ort,
+            BackendArgument::Tract => BackendChoice::Tract,
+        };
+        let mut detector = Detector::open_with(&folder, &name, &self.runtime.settings(choice))?;
+        let task = eval::Task {
+            images: self.images,
+            labels: self.labels,
+            classes: self.classes,
+            ignore_labels: self.ignore_labels,
+            matching,
+            only: self.only,
+            ignore_classes: self.ignore_classes,
+            min_side_px: self.min_side_px,
+            min_iou: self.iou,
+        };
+        let report = eval::evaluate(&mut detector, &task)?;
+        if self.json {
+            return print_json(&report);
+        }
+        println!("{} {} on {}, {} pictures", name, report.model.version, report.backend, report.pictures);
+        println!(
+            "{:16} {:>8} {:>6} {:>9} {:>6} {:>9} {:>6}",
+            "", "labelled", "F1", "precision", "recall", "threshold", "AP50"
+        );
+        print_row("all", &report.overall);
+        report.classes.iter().for_each(|(class, quality)| print_row(class, quality));
+        let shipped = &report.overall.shipped;
+        println!(
+            "as shipped, at {}: F1 {:.3}, precision {:.3}, recall {:.3}",
+            shipped.threshold, shipped.f1, shipped.precision, shipped.recall
+        );
+        Ok(())
+    }
+
+    /// Folder and name of the model; a path to a file is looked up in the manifest beside it.
+    fn model(&self) -> Result<(PathBuf, String), Failure> {
+        let path = Path::new(&self.model);
+        if path.extension().is_none_or(|ending| ending != "onnx") {
+            return Ok((self.models.clone(), self.model.clone()));
+        }
+        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let manifest = Manifest::read(folder).map_err(InferError::from)?;
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        match manifest.models.iter().find(|model| model.file == file) {
+            Some(model) => Ok((folder.to_owned(), model.name.clone())),
+            None => Err(Failure::usage(format!(
+                "{}: {} has no entry for it",
+                path.display(),
+                folder.join(MANIFEST).display()
+            ))),
+        }
+    }
+}
+
+fn no_masks(option: &str, model: &str) -> Failure {
+    Failure::usage(format!("{option} is not available yet: the model {model:?} has no masks"))
+}
+
+fn print_row(name: &str, quality: &Quality) {
+    println!(
+        "{name:16} {:>8} {:>6.3} {:>9.3} {:>6.3} {:>9.3} {:>6.3}",
+        quality.labelled,
+        quality.best.f1,
+        quality.best.precision,
+        quality.best.recall,
+        quality.best.threshold,
+        quality.ap50
+    );
 }
 
 #[derive(Debug, Args)]
@@ -27,14 +301,6 @@ pub struct ProbeArguments {
     threads: usize,
 }
 
-impl Command {
-    pub fn run(self) -> Result<(), Failure> {
-        match self {
-            Self::Probe(arguments) => arguments.run(),
-        }
-    }
-}
-
 impl ProbeArguments {
     fn run(self) -> Result<(), Failure> {
         let model = Model::read(&self.models, &self.model).map_err(InferError::from)?;
@@ -42,4 +308,9 @@ impl ProbeArguments {
         println!("{}", probe::WORD);
         Ok(())
     }
+}
+
+fn print_json(result: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(result).map_err(Failure::bug)?;
+    writeln!(std::io::stdout(), "{text}").map_err(|e| Failure::unavailable(format!("stdout: {e}")))
 }
