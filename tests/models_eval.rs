@@ -11,7 +11,7 @@ use image::{Rgb, RgbImage};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Pictures of 128×128, so that a cell has 32 pixels there, with labels beside them.
+/// Pictures of the model's own 64×64, so that colours stay exact, with labels beside them. A cell has 16 pixels.
 struct Pictures {
     folder: TempDir,
 }
@@ -32,8 +32,8 @@ impl Pictures {
 
     /// Cells as (column, row, colour); labels as (class, column, row).
     fn add(&self, name: &str, cells: &[(u32, u32, [u8; 3])], labels: &[(usize, u32, u32)]) {
-        let picture = RgbImage::from_fn(128, 128, |x, y| {
-            let cell = cells.iter().find(|(column, row, _)| (x / 32, y / 32) == (*column, *row));
+        let picture = RgbImage::from_fn(64, 64, |x, y| {
+            let cell = cells.iter().find(|(column, row, _)| (x / 16, y / 16) == (*column, *row));
             Rgb(cell.map_or([0; 3], |cell| cell.2))
         });
         picture.save(self.path("images").join(name)).unwrap();
@@ -130,9 +130,9 @@ fn what_is_ignored_is_neither_found_nor_missed() {
     close(&report, "/overall/labelled", 1.0);
     assert_eq!(report["classes"].as_object().unwrap().keys().collect::<Vec<_>>(), ["D40"]);
     close(&pictures.report(&["--ignore-classes", "D10_transverse_crack,D00"]), "/overall/labelled", 1.0);
-    let (code, message) = pictures.refusal(&["--min-side-px", "33"]);
+    let (code, message) = pictures.refusal(&["--min-side-px", "17"]);
     assert!(code == 65 && message.contains("no labelled box is left"), "{message}");
-    close(&pictures.report(&["--min-side-px", "31"]), "/overall/labelled", 3.0);
+    close(&pictures.report(&["--min-side-px", "15"]), "/overall/labelled", 3.0);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::edge::detection::Detection;
 use crate::edge::detector::Detector;
 use crate::edge::frame::CameraImage;
 use crate::edge::infer::InferError;
@@ -115,7 +116,7 @@ pub struct Report {
 
 /// One picture's findings and labels.
 struct Picture {
-    found: Vec<crate::edge::detection::Detection>,
+    found: Vec<Detection>,
     labelled: Vec<Labelled>,
 }
 

@@ -123,7 +123,7 @@ pub fn open_backend(model: &Model, settings: &BackendSettings) -> Result<Box<dyn
                 if cfg!(feature = "tract") {
                     tracing::warn!(
                         model = model.spec.name,
-                        "{reason}; tract runs the model instead, about two times slower"
+                        "{reason}; tract runs the model instead, which takes several times as long"
                     );
                 }
                 open_tract(model)
