@@ -75,6 +75,7 @@ pub struct TileView<'a> {
 
 impl TileView<'_> {
     #[must_use]
+    #[inline]
     pub fn at(&self, east: f32, north: f32) -> f32 {
         let mask = (1u32 << self.side_log2) - 1;
         let column = ((east + SHIFT_METRES) * self.scale) as u32 & mask;
@@ -84,6 +85,7 @@ impl TileView<'_> {
 
     /// Between the texels: for what is larger in the picture than in the table.
     #[must_use]
+    #[inline]
     pub fn smooth_at(&self, east: f32, north: f32) -> f32 {
         let mask = (1u32 << self.side_log2) - 1;
         let (x, y) = ((east + SHIFT_METRES) * self.scale, (north + SHIFT_METRES) * self.scale);

@@ -12,6 +12,7 @@ use crate::world::noise;
 use crate::world::optics::Optics;
 use crate::world::paint;
 use crate::world::scene::{Decal, Pose, Scene};
+use crate::world::street::StreetPlace;
 use crate::world::surface;
 
 const NOISE_TABLE: usize = 1 << 14;
@@ -48,6 +49,8 @@ struct Row {
     colour: Vec<[f32; 3]>,
     /// Without the asphalt's grain.
     plain: Vec<[f32; 3]>,
+    /// On which street a pixel lies.
+    places: Vec<Option<StreetPlace>>,
 }
 
 impl Renderer {
@@ -75,50 +78,58 @@ impl Renderer {
             Picture { pixels: RgbImage::new(width as u32, height as u32), occluded: vec![false; width * height] };
         let focal_px = self.optics.camera.intrinsics.focal_y_px as f32;
         let skyline = skyline(pose, width, focal_px);
-        let mut row = Row { colour: vec![[0.0; 3]; width], plain: vec![[0.0; 3]; width] };
+        let mut row = Row { colour: vec![[0.0; 3]; width], plain: vec![[0.0; 3]; width], places: vec![None; width] };
         for y in 0..height {
             let ground = &self.optics.ground[y * width..(y + 1) * width];
             let (across, along) = self.optics.footprint[y];
             let footprint = surface::Footprint::new(&scene.textures, across, along);
+            let local =
+                |[forward, left]: [f32; 2]| (east + forward * sin - left * cos, north + forward * cos + left * sin);
+            find_streets(scene, ground, &local, &mut row.places);
             for x in 0..width {
-                let [forward, left] = ground[x];
-                if forward.is_nan() {
+                if ground[x][0].is_nan() {
                     row.colour[x] = sky(&scene.look, (self.optics.horizon[x] - y as f32) / focal_px, skyline[x]);
                     continue;
                 }
-                let place = (east + forward * sin - left * cos, north + forward * cos + left * sin);
-                let (colour, plain) = surface::colour(scene, place, (sin, cos), &footprint);
-                row.colour[x] = colour;
-                row.plain[x] = plain;
+                let place = local(ground[x]);
+                (row.colour[x], row.plain[x]) =
+                    surface::colour(scene, place, row.places[x].as_ref(), (sin, cos), &footprint);
             }
             for decal in seen.iter().filter(|d| d.rows.0 <= y && y <= d.rows.1) {
                 decal.paint(ground, across, along, &mut row);
             }
-            let haze_per_metre = 1.0 / scene.look.visibility_metres;
-            let base = y * width * 3;
-            let out: &mut [u8] = picture.pixels.as_flat_samples_mut().samples;
-            let shift = noise::hash(y as i32, frame_seed as i32, 17) as usize;
-            for x in 0..width {
-                let mut colour = row.colour[x];
-                let [forward, left] = ground[x];
-                if !forward.is_nan() {
-                    let distance = forward.abs().max(left.abs());
-                    if distance > 20.0 {
-                        let haze = 1.0 - (-(distance - 20.0) * haze_per_metre).exp();
-                        for k in 0..3 {
-                            colour[k] += haze * (scene.look.sky_low[k] - colour[k]);
-                        }
+            // As far as the row's middle, for all of it.
+            let distance = across * self.optics.camera.intrinsics.focal_x_px as f32;
+            let haze = 1.0 - (-(distance - 20.0).max(0.0) / scene.look.visibility_metres).exp();
+            if haze > 0.0 {
+                for (colour, _) in row.colour.iter_mut().zip(ground).filter(|(_, g)| !g[0].is_nan()) {
+                    for (c, far) in colour.iter_mut().zip(scene.look.sky_low) {
+                        *c += haze * (far - *c);
                     }
                 }
-                let noise = self.sensor[(shift + x) & (NOISE_TABLE - 1)] * scene.look.sensor_noise;
-                let shade = 1.0 - scene.look.vignette * (self.vignette[x] + self.vignette[width + y]);
-                for k in 0..3 {
-                    out[base + 3 * x + k] = exposed(colour[k], scene.look.gain[k], scene.look.contrast, shade, noise);
-                }
             }
+            let out = &mut picture.pixels.as_flat_samples_mut().samples[y * width * 3..(y + 1) * width * 3];
+            self.develop(&scene.look, &row.colour, y, frame_seed, out);
         }
         paint::things(scene, pose, &self.optics, &mut picture);
         picture
+    }
+
+    /// Scene colours → pixels of one row, with the lens's vignette and the sensor's noise.
+    fn develop(&self, look: &Look, colours: &[[f32; 3]], y: usize, frame_seed: u32, out: &mut [u8]) {
+        let shift = noise::hash(y as i32, frame_seed as i32, 17) as usize % (NOISE_TABLE - colours.len());
+        let sensor = &self.sensor[shift..];
+        let row_shade = 1.0 - look.vignette * self.vignette[colours.len() + y];
+        // `exposed`, with all that is the same in a row worked out before.
+        let gain = look.gain.map(|g| g * look.contrast * 255.0);
+        let lift = 0.4 * (1.0 - look.contrast) * 255.0;
+        for (((pixel, colour), noise), corner) in out.chunks_exact_mut(3).zip(colours).zip(sensor).zip(&self.vignette) {
+            let shade = row_shade - look.vignette * corner;
+            let noise = noise * look.sensor_noise;
+            pixel[0] = ((colour[0] * gain[0] + lift) * shade + noise) as u8;
+            pixel[1] = ((colour[1] * gain[1] + lift) * shade + noise) as u8;
+            pixel[2] = ((colour[2] * gain[2] + lift) * shade + noise) as u8;
+        }
     }
 
     fn seen_decals<'a>(&self, scene: &'a Scene, pose: Pose) -> Vec<SeenDecal<'a>> {
@@ -190,6 +201,42 @@ impl SeenDecal<'_> {
     }
 }
 
+/// Street places of a row's pixels: looked up at every eighth, between them taken as linear where the street is one straight
+/// piece, as the row's ground points lie on a line.
+fn find_streets(
+    scene: &Scene,
+    ground: &[[f32; 2]],
+    local: &dyn Fn([f32; 2]) -> (f32, f32),
+    places: &mut [Option<StreetPlace>],
+) {
+    const STEP: usize = 8;
+    let find = |x: usize| {
+        let (east, north) = local(ground[x]);
+        scene.index.place(east, north)
+    };
+    let last = ground.len() - 1;
+    let mut x = 0;
+    while x < last {
+        let next = (x + STEP).min(last);
+        if ground[x][0].is_nan() || ground[next][0].is_nan() {
+            for at in (x..=next).filter(|at| !ground[*at][0].is_nan()) {
+                places[at] = find(at);
+            }
+        } else {
+            let (one, other) = (find(x), find(next));
+            let linear = |share: f32| match (&one, &other) {
+                (None, None) => Some(None),
+                (Some(a), Some(b)) => StreetPlace::between(a, b, share).map(Some),
+                _ => None,
+            };
+            for at in x..=next {
+                places[at] = linear((at - x) as f32 / (next - x) as f32).unwrap_or_else(|| find(at));
+            }
+        }
+        x = next;
+    }
+}
+
 /// Scene value → pixel.
 #[must_use]
 pub(crate) fn exposed(value: f32, gain: f32, contrast: f32, shade: f32, noise: f32) -> u8 {
@@ -215,5 +262,6 @@ fn sky(look: &Look, elevation: f32, skyline: f32) -> [f32; 3] {
         return [0, 1, 2].map(|k| far[k] + 0.45 * (look.sky_low[k] - far[k]));
     }
     let share = (elevation * 2.2).clamp(0.0, 1.0);
-    [0, 1, 2].map(|k| look.sky_low[k] + share * (look.sky_high[k] - look.sky_low[k]))
+    let (low, high) = (look.sky_low, look.sky_high);
+    [low[0] + share * (high[0] - low[0]), low[1] + share * (high[1] - low[1]), low[2] + share * (high[2] - low[2])]
 }

@@ -4,7 +4,10 @@
 //! group), each at most once, up to [`MATCH_METRES`]. F1 is over unique defects. True damages count when the drive showed
 //! them within 12 m; what is found of the others is neither right nor wrong.
 
-use crate::geo::{LatLon, distance_metres};
+use time::OffsetDateTime;
+
+use crate::edge::fix::Fix;
+use crate::geo::{EastNorth, LatLon, LocalFrame, distance_metres};
 use crate::schema::damage::DamageClass;
 
 pub const MATCH_METRES: f64 = 2.0;
@@ -58,6 +61,35 @@ pub fn judge(found: &[Placed], wanted: &[Placed], tolerated: &[Placed]) -> Score
     Score { f1, precision, recall, matches, position_error_median_metres }
 }
 
+/// The error that the positions' noise alone causes: median over damages of how far the noisy log lies from the perfect one
+/// on average while a damage was shown (`shown_at`: one list of times per damage). Between two fixes both logs are taken as
+/// straight, also across an outage.
+#[must_use]
+pub fn noise_alone_median_metres(perfect: &[Fix], noisy: &[Fix], shown_at: &[&[OffsetDateTime]]) -> Option<f64> {
+    let frame = LocalFrame::at(perfect.first()?.position);
+    let error_at = |at: OffsetDateTime| {
+        let (truth, logged) = (place_at(perfect, &frame, at)?, place_at(noisy, &frame, at)?);
+        Some((logged.east_metres - truth.east_metres, logged.north_metres - truth.north_metres))
+    };
+    let of_one = |times: &[OffsetDateTime]| {
+        let errors: Vec<(f64, f64)> = times.iter().filter_map(|at| error_at(*at)).collect();
+        let sum = errors.iter().fold((0.0, 0.0), |s, e| (s.0 + e.0, s.1 + e.1));
+        (!errors.is_empty()).then(|| sum.0.hypot(sum.1) / errors.len() as f64)
+    };
+    median(shown_at.iter().filter_map(|times| of_one(times)).collect())
+}
+
+fn place_at(fixes: &[Fix], frame: &LocalFrame, at: OffsetDateTime) -> Option<EastNorth> {
+    let next = fixes.partition_point(|f| f.at <= at);
+    let (a, b) = (fixes.get(next.checked_sub(1)?)?, fixes.get(next)?);
+    let share = (at - a.at).as_seconds_f64() / (b.at - a.at).as_seconds_f64();
+    let (from, to) = (frame.local_from_latlon(a.position), frame.local_from_latlon(b.position));
+    Some(EastNorth::new(
+        from.east_metres + share * (to.east_metres - from.east_metres),
+        from.north_metres + share * (to.north_metres - from.north_metres),
+    ))
+}
+
 /// `None` of nothing.
 #[must_use]
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
@@ -69,7 +101,6 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geo::{EastNorth, LocalFrame};
     use proptest::prelude::*;
 
     fn at(class: DamageClass, east: f64, north: f64) -> Placed {
@@ -95,6 +126,27 @@ mod tests {
         let score = judge(&found, &truth, &[]);
         assert!((score.precision - 0.5).abs() < 1e-9 && (score.recall - 1.0).abs() < 1e-9);
         assert_eq!(score.matches[0].0, 1);
+    }
+
+    #[test]
+    fn a_log_shifted_by_three_and_four_metres_is_five_off() {
+        let frame = LocalFrame::at(LatLon { lat: 50.0, lon: 9.0 });
+        let log = |east: f64, north: f64| -> Vec<Fix> {
+            (0..10)
+                .map(|k| Fix {
+                    at: OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(k),
+                    position: frame.latlon_from_local(EastNorth::new(east + 10.0 * k as f64, north)),
+                    speed_metres_per_second: 10.0,
+                    heading_degrees: 90.0,
+                    accuracy_metres: 1.0,
+                })
+                .collect()
+        };
+        let times: Vec<OffsetDateTime> =
+            (1..20).map(|k| OffsetDateTime::UNIX_EPOCH + time::Duration::milliseconds(400 * k)).collect();
+        let off = noise_alone_median_metres(&log(0.0, 0.0), &log(3.0, 4.0), &[&times, &times[3..5]]);
+        assert!((off.unwrap() - 5.0).abs() < 1e-3, "{off:?}");
+        assert_eq!(noise_alone_median_metres(&log(0.0, 0.0), &log(3.0, 4.0), &[]), None);
     }
 
     #[test]

@@ -74,6 +74,20 @@ pub struct StreetPlace {
     pub junction: bool,
 }
 
+impl StreetPlace {
+    /// The place a `share` of the way from one to another on the same straight piece of street; `None` when they are not.
+    #[must_use]
+    pub fn between(one: &Self, other: &Self, share: f32) -> Option<Self> {
+        const STRAIGHT: f32 = 0.999;
+        let cos = one.direction.0 * other.direction.0 + one.direction.1 * other.direction.1;
+        (one.street == other.street && one.junction == other.junction && cos > STRAIGHT).then(|| {
+            let left = one.left + share * (other.left - one.left);
+            let half_width = one.left.abs() - one.beyond;
+            Self { along: one.along + share * (other.along - one.along), left, beyond: left.abs() - half_width, ..*one }
+        })
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Segment {
     street: u16,
@@ -97,7 +111,9 @@ pub struct StreetIndex {
 }
 
 const CELL_METRES: f32 = 4.0;
-/// Beyond this distance from every centreline there is only land.
+/// A place this near to a second street's carriageway belongs to a junction: nothing is painted there.
+const JUNCTION_METRES: f32 = 0.8;
+/// Beyond this distance from every carriageway there is only land.
 pub const REACH_METRES: f32 = 12.0;
 
 impl StreetIndex {
@@ -130,17 +146,19 @@ impl StreetIndex {
         let origin = (bounds.0 - REACH_METRES, bounds.1 - REACH_METRES);
         let columns = (((bounds.2 - origin.0 + REACH_METRES) / CELL_METRES).ceil() as usize).max(1);
         let rows = (((bounds.3 - origin.1 + REACH_METRES) / CELL_METRES).ceil() as usize).max(1);
-        let reach = REACH_METRES + CELL_METRES * 0.71;
+        let cell_radius = CELL_METRES * 0.71;
         let (mut starts, mut lists) = (vec![0], Vec::new());
         for row in 0..rows {
             for column in 0..columns {
                 let middle =
                     (origin.0 + (column as f32 + 0.5) * CELL_METRES, origin.1 + (row as f32 + 0.5) * CELL_METRES);
-                lists.extend(
-                    (0..segments.len())
-                        .filter(|k| segments[*k].distance(middle.0, middle.1).1 < reach)
-                        .map(|k| k as u16),
-                );
+                let excess: Vec<f32> =
+                    segments.iter().map(|s| s.distance(middle.0, middle.1).1 - s.half_width).collect();
+                let nearest = excess.iter().copied().fold(f32::MAX, f32::min);
+                // Whatever may be nearest somewhere in the cell, or make a junction there.
+                let limit =
+                    (nearest + 2.0 * cell_radius).max(JUNCTION_METRES + cell_radius).min(REACH_METRES + cell_radius);
+                lists.extend((0..segments.len()).filter(|k| excess[*k] <= limit).map(|k| k as u16));
                 starts.push(lists.len() as u32);
             }
         }
@@ -188,7 +206,7 @@ impl StreetIndex {
                 }
             }
         }
-        best.map(|b| StreetPlace { junction: second_street < 0.8, ..b })
+        best.map(|b| StreetPlace { junction: second_street < JUNCTION_METRES, ..b })
     }
 }
 

@@ -35,22 +35,23 @@ fn stripe(distance: f32, width: f32, footprint: f32) -> f32 {
     ((0.5 * (width + footprint) - distance.abs()) / footprint).clamp(0.0, (width / footprint).min(1.0))
 }
 
-/// Colour, and colour without grain, of the ground at `place` (east, north) seen in the direction `ahead`.
+/// Colour, and colour without grain, of the ground at `place` (east, north), which lies `at` a street, seen in the direction `ahead`.
 pub(crate) fn colour(
     scene: &Scene,
     place: (f32, f32),
+    at: Option<&StreetPlace>,
     ahead: (f32, f32),
     footprint: &Footprint,
 ) -> ([f32; 3], [f32; 3]) {
     let (east, north) = place;
-    let Some(at) = scene.index.place(east, north) else {
+    let Some(at) = at else {
         let land = land(scene, place, footprint);
         return (land, land);
     };
     let street = &scene.streets[at.street as usize];
     let beyond = at.left.abs() - street.half_width_metres;
     if beyond > 0.0 {
-        let side = beside(scene, street, place, &at, beyond, footprint);
+        let side = beside(scene, street, place, at, beyond, footprint);
         return (side, side);
     }
     let s = &street.surface;
@@ -68,11 +69,12 @@ pub(crate) fn colour(
     }
     let edge = 1.0 - 0.12 * (1.0 + beyond / 0.35).max(0.0);
     let wet = 1.0 - 0.35 * scene.look.wet;
-    let plain = s.asphalt.map(|c| c * tone * edge * wet);
+    let even = tone * edge * wet;
+    let plain = [s.asphalt[0] * even, s.asphalt[1] * even, s.asphalt[2] * even];
     let grained = 1.0 + s.grain_gain * (grain - 1.0);
-    let mut colour = plain.map(|c| c * grained);
+    let mut colour = [plain[0] * grained, plain[1] * grained, plain[2] * grained];
     if !at.junction {
-        let paint = marking(street, &at, ahead, footprint);
+        let paint = marking(street, at, ahead, footprint);
         if paint > 0.0 {
             let worn = ((stain - 1.0) * 3.0 + (grain - 1.0) * 0.8 + 1.1 - s.paint_wear).clamp(0.0, 1.0);
             let share = paint * worn;
@@ -153,7 +155,8 @@ fn land(scene: &Scene, place: (f32, f32), footprint: &Footprint) -> [f32; 3] {
     let fine = footprint.grass.at(place.0, place.1);
     let broad = footprint.stains[0].at(place.0, place.1);
     let tone = fine * (1.0 + 1.5 * (broad - 1.0));
-    scene.look.grass.map(|c| c * tone)
+    let [r, g, b] = scene.look.grass;
+    [r * tone, g * tone, b * tone]
 }
 
 #[cfg(test)]
