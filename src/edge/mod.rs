@@ -6,6 +6,7 @@
 
 pub mod camera;
 pub mod cli;
+pub mod config;
 pub mod detection;
 pub mod detector;
 pub mod fix;
@@ -13,4 +14,6 @@ pub mod frame;
 pub mod infer;
 pub mod postprocess;
 pub mod preprocess;
+pub mod publish;
 pub mod source;
+pub mod spool;

@@ -1,9 +1,15 @@
 //! Where frames come from. A source knows pictures and times; the fix is joined to a frame by its capture time.
 
+#[cfg(feature = "gstreamer")]
+pub mod gstreamer;
+pub mod images;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use self::images::{ImageSequence, Timing};
 use crate::edge::frame::CameraImage;
 
 /// A picture with its times, before the fix is joined.
@@ -36,5 +42,28 @@ impl SourceError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Interrupted { .. })
+    }
+}
+
+/// Which source, as the configuration says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SourceConfig {
+    /// A video file.
+    File { path: PathBuf },
+    /// A folder of pictures.
+    Images { folder: PathBuf, timing: Timing },
+}
+
+/// Opens the configured source; its first picture was taken at `starts_at`.
+pub fn open(config: &SourceConfig, starts_at: OffsetDateTime) -> Result<Box<dyn FrameSource>, SourceError> {
+    match config {
+        SourceConfig::Images { folder, timing } => Ok(Box::new(ImageSequence::open(folder, timing, starts_at)?)),
+        #[cfg(feature = "gstreamer")]
+        SourceConfig::File { path } => Ok(Box::new(gstreamer::GstreamerSource::open_file(path, starts_at)?)),
+        #[cfg(not(feature = "gstreamer"))]
+        SourceConfig::File { path } => Err(SourceError::Unusable {
+            input: path.display().to_string(),
+            reason: "this program was built without GStreamer; give a folder of pictures".into(),
+        }),
     }
 }

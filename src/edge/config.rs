@@ -1,0 +1,282 @@
+//! The device's settings, read from TOML and checked. `config/edge-road.toml` shows them all with their meaning.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::config::{ConfigError, Table};
+use crate::edge::camera::{Camera, Intrinsics, Mounting};
+use crate::edge::fix::DEFAULT_MAX_GAP_MILLIS;
+use crate::edge::infer::{BackendChoice, BackendSettings};
+use crate::edge::publish::BrokerConfig;
+use crate::edge::source::SourceConfig;
+use crate::edge::source::images::Timing;
+use crate::edge::spool::MIN_QUOTA_BYTES;
+use crate::schema::topic::TopicName;
+
+const DEFAULT_QUOTA_BYTES: u64 = 256 * 1024 * 1024;
+
+#[derive(Debug, Clone)]
+pub struct EdgeConfig {
+    pub site: TopicName,
+    pub device: TopicName,
+    pub source: SourceConfig,
+    pub frames: FramePolicy,
+    /// When the source's first picture was taken; `None` takes the first fix.
+    pub starts_at: Option<OffsetDateTime>,
+    pub gnss: GnssConfig,
+    /// `None`: not measured, see [`assumed_camera`].
+    pub camera: Option<MountedCamera>,
+    pub model: ModelConfig,
+    pub spool: SpoolConfig,
+    pub broker: BrokerConfig,
+}
+
+/// What happens to frames that come faster than they are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FramePolicy {
+    /// Each is judged; the source waits. For recordings, as fast as possible.
+    Every,
+    /// The newest is judged, older ones are dropped and counted. Recordings play in real time.
+    Latest,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GnssConfig {
+    /// An NMEA or GPX log.
+    pub file: PathBuf,
+    pub max_gap_millis: u64,
+}
+
+/// A camera that was measured, and where the GNSS antenna is, seen from the camera.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MountedCamera {
+    pub intrinsics: Intrinsics,
+    pub mounting: Mounting,
+    /// The GNSS antenna, seen from the camera in vehicle axes.
+    pub antenna_forward_metres: f64,
+    pub antenna_left_metres: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelConfig {
+    /// Holds `manifest.toml`.
+    pub folder: PathBuf,
+    pub name: String,
+    pub backend: BackendSettings,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolConfig {
+    pub folder: PathBuf,
+    pub quota_bytes: u64,
+}
+
+/// The mounting of a camera that nobody has measured: a dash-cam behind the windscreen of a car. Positions and sizes
+/// that come from it are indications and are reported as uncalibrated.
+#[must_use]
+pub fn assumed_camera(width_px: u32, height_px: u32) -> Camera {
+    let mounting = Mounting {
+        height_metres: 1.4,
+        pitch_degrees: 4.0,
+        roll_degrees: 0.0,
+        yaw_degrees: 0.0,
+        height_sigma_metres: 0.3,
+        pitch_sigma_degrees: 2.0,
+        roll_sigma_degrees: 1.5,
+        yaw_sigma_degrees: 2.0,
+    };
+    Camera::new(Intrinsics::from_horizontal_fov(width_px, height_px, 65.0), mounting)
+}
+
+impl EdgeConfig {
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        crate::config::read(path, Self::from_table)
+    }
+
+    fn from_table(root: &Table) -> Option<Self> {
+        let site = root.parsed("site", "\"soest\"", TopicName::new).required("site = \"soest\"");
+        let device = root.parsed("device", "\"bauhof-3\"", TopicName::new).required("device = \"bauhof-3\"");
+        let (source, frames, starts_at) = source(&root.table("source"));
+        let gnss = gnss(&root.table("gnss"));
+        let camera = camera(&root.table("camera"));
+        let model = model(&root.table("model"));
+        let spool = spool(&root.table("spool"));
+        let broker = broker(&root.table("broker"), site.as_ref(), device.as_ref());
+        Some(Self {
+            site: site?,
+            device: device?,
+            source: source?,
+            frames: frames?,
+            starts_at: starts_at?,
+            gnss: gnss?,
+            camera: camera?,
+            model: model?,
+            spool: spool?,
+            broker: broker?,
+        })
+    }
+}
+
+#[allow(clippy::option_option, reason = "each outer None is a noted problem, the inner one an absent setting")]
+fn source(table: &Table) -> (Option<SourceConfig>, Option<FramePolicy>, Option<Option<OffsetDateTime>>) {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        File,
+        Images,
+    }
+    let kind = table.choice("kind", &[("file", Kind::File), ("images", Kind::Images)]).required("kind = \"file\"");
+    let policies = [("every", FramePolicy::Every), ("latest", FramePolicy::Latest)];
+    let frames = table.choice("frames", &policies).or(FramePolicy::Latest);
+    let example = "2026-03-17T09:30:00Z";
+    let starts_at = table
+        .parsed("starts_at", &format!("\"{example}\""), |text| {
+            OffsetDateTime::parse(text, &Rfc3339)
+                .map_err(|_| format!("{text:?} is not a time with its zone; write e.g. \"{example}\""))
+        })
+        .optional();
+    let source = match kind {
+        Some(Kind::File) => table.path("path").required("path = \"drive.mp4\"").map(|path| SourceConfig::File { path }),
+        Some(Kind::Images) => {
+            let folder = table.path("folder").required("folder = \"pictures\"");
+            let interval = table.integer("interval_millis", 1..=3_600_000_u32).optional();
+            let times = table.path("times").optional();
+            let timing = match (interval, times) {
+                (Some(Some(millis)), Some(None)) => Some(Timing::Interval(Duration::from_millis(millis.into()))),
+                (Some(None), Some(Some(path))) => Some(Timing::Table(path)),
+                (Some(_), Some(_)) => {
+                    table.wrong("interval_millis", "write either `interval_millis = 40` or `times = \"times.csv\"`");
+                    None
+                }
+                _ => None,
+            };
+            folder.zip(timing).map(|(folder, timing)| SourceConfig::Images { folder, timing })
+        }
+        None => {
+            // Which keys belong here depends on the kind; none of them is the mistake.
+            let _ = (table.text("path"), table.text("folder"), table.text("times"));
+            let _ = table.integer("interval_millis", 1..=u32::MAX);
+            None
+        }
+    };
+    (source, frames, starts_at)
+}
+
+fn gnss(table: &Table) -> Option<GnssConfig> {
+    let file = table.path("file").required("file = \"drive.nmea\"");
+    let max_gap_millis = table.integer("max_gap_millis", 0..=30_000_u64).or(DEFAULT_MAX_GAP_MILLIS);
+    Some(GnssConfig { file: file?, max_gap_millis: max_gap_millis? })
+}
+
+#[allow(clippy::option_option, reason = "the outer None is a noted problem, the inner one an absent section")]
+fn camera(table: &Table) -> Option<Option<MountedCamera>> {
+    if !table.is_present() {
+        return Some(None);
+    }
+    let width = table.integer("width_px", 160..=8192_u32).required("width_px = 1280");
+    let height = table.integer("height_px", 120..=8192_u32).required("height_px = 720");
+    let fov = table.number("horizontal_fov_degrees", 20.0..=150.0).optional();
+    let focal = table.numbers::<2>("focal_px").optional();
+    let centre = table.numbers::<2>("centre_px").optional();
+    let distortion = table.numbers::<4>("distortion_k1_k2_p1_p2").or([0.0; 4]);
+    let lens = match (fov, focal) {
+        (Some(Some(fov)), Some(None)) => Some((Some(fov), None)),
+        (Some(None), Some(Some(focal))) => Some((None, Some(focal))),
+        (Some(_), Some(_)) => {
+            table.wrong(
+                "horizontal_fov_degrees",
+                "write either `horizontal_fov_degrees = 65` or `focal_px = [1004, 1004]`",
+            );
+            None
+        }
+        _ => None,
+    };
+    let height_metres = table.number("height_metres", 0.3..=5.0).required("height_metres = 1.4");
+    let pitch = table.number("pitch_degrees", -10.0..=60.0).required("pitch_degrees = 4.0");
+    let roll = table.number("roll_degrees", -20.0..=20.0).or(0.0);
+    let yaw = table.number("yaw_degrees", -45.0..=45.0).or(0.0);
+    let height_sigma = table.number("height_sigma_metres", 0.001..=1.0).or(0.03);
+    let pitch_sigma = table.number("pitch_sigma_degrees", 0.01..=10.0).or(0.4);
+    let roll_sigma = table.number("roll_sigma_degrees", 0.01..=10.0).or(0.4);
+    let yaw_sigma = table.number("yaw_sigma_degrees", 0.01..=10.0).or(0.4);
+    let forward = table.number("antenna_forward_metres", -20.0..=20.0).or(0.0);
+    let left = table.number("antenna_left_metres", -5.0..=5.0).or(0.0);
+
+    let (width_px, height_px) = (width?, height?);
+    let (fov, focal) = lens?;
+    let mut intrinsics = Intrinsics::from_horizontal_fov(width_px, height_px, fov.unwrap_or(60.0));
+    if let Some([focal_x_px, focal_y_px]) = focal {
+        if focal_x_px <= 0.0 || focal_y_px <= 0.0 {
+            table.wrong("focal_px", "is not positive; write the focal lengths in pixels, e.g. [1004, 1004]");
+            return None;
+        }
+        intrinsics = Intrinsics { focal_x_px, focal_y_px, ..intrinsics };
+    }
+    if let Some([centre_x_px, centre_y_px]) = centre? {
+        intrinsics = Intrinsics { centre_x_px, centre_y_px, ..intrinsics };
+    }
+    let [k1, k2, p1, p2] = distortion?;
+    let mounting = Mounting {
+        height_metres: height_metres?,
+        pitch_degrees: pitch?,
+        roll_degrees: roll?,
+        yaw_degrees: yaw?,
+        height_sigma_metres: height_sigma?,
+        pitch_sigma_degrees: pitch_sigma?,
+        roll_sigma_degrees: roll_sigma?,
+        yaw_sigma_degrees: yaw_sigma?,
+    };
+    Some(Some(MountedCamera {
+        intrinsics: Intrinsics { k1, k2, p1, p2, ..intrinsics },
+        mounting,
+        antenna_forward_metres: forward?,
+        antenna_left_metres: left?,
+    }))
+}
+
+fn model(table: &Table) -> Option<ModelConfig> {
+    let folder = table.path("folder").required("folder = \"/usr/share/umsicht/models\"");
+    let name = table.text("name").or("road".into());
+    let choices = [("auto", BackendChoice::Auto), ("ort", BackendChoice::Ort), ("tract", BackendChoice::Tract)];
+    let choice = table.choice("backend", &choices).or(BackendChoice::Auto);
+    let threads = table.integer("threads", 1..=64_u32).or(1);
+    let onnxruntime = table.path("onnxruntime").optional();
+    let backend = BackendSettings {
+        choice: choice?,
+        intra_threads: usize::try_from(threads?).ok()?,
+        onnxruntime: onnxruntime?,
+        ..BackendSettings::default()
+    };
+    Some(ModelConfig { folder: folder?, name: name?, backend })
+}
+
+fn spool(table: &Table) -> Option<SpoolConfig> {
+    let folder = table.path("folder").required("folder = \"/var/lib/umsicht/spool\"");
+    let quota = table.integer("quota_bytes", MIN_QUOTA_BYTES..=1 << 40).or(DEFAULT_QUOTA_BYTES);
+    Some(SpoolConfig { folder: folder?, quota_bytes: quota? })
+}
+
+fn broker(table: &Table, site: Option<&TopicName>, device: Option<&TopicName>) -> Option<BrokerConfig> {
+    let host = table.text("host").required("host = \"broker.example.org\"");
+    let port = table.integer("port", 1..=65_535_u16).or(1883);
+    let client_id = table.text("client_id").optional();
+    let from_names = || Some(format!("umsicht-{}-{}", site?, device?));
+    Some(BrokerConfig { host: host?, port: port?, client_id: client_id?.or_else(from_names)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_sound_and_complete() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/edge-road.toml");
+        let config = EdgeConfig::read(&path).unwrap();
+        let camera = config.camera.unwrap();
+        assert_eq!((camera.intrinsics.width_px, camera.mounting.pitch_degrees), (1280, 4.0));
+        assert_eq!(config.broker.client_id, "umsicht-soest-bauhof-3");
+        assert_eq!(config.frames, FramePolicy::Latest);
+    }
+}

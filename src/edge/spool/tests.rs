@@ -1,0 +1,200 @@
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+
+use proptest::prelude::*;
+use time::macros::datetime;
+
+use super::*;
+use crate::geo::{Covariance, LatLon};
+use crate::schema::{DamageClass, ModelRef, PassTag, RoadDamage};
+
+fn draft(evidence_bytes: Option<usize>) -> Draft {
+    let damage = RoadDamage {
+        class: DamageClass::Pothole,
+        score: 0.5,
+        position: LatLon { lat: 50.0, lon: 8.0 },
+        position_covariance: Covariance::isotropic(0.5),
+        heading_degrees: 135.0,
+        length_metres: 0.5,
+        width_metres: 0.25,
+        area_square_metres: 0.125,
+        calibrated: true,
+        pass: PassTag("00ff".into()),
+        frames_seen: 3,
+        model: ModelRef { name: "road".into(), version: "0.1.0".into(), sha256: "ab".into() },
+        simulated: false,
+        has_evidence: evidence_bytes.is_some(),
+    };
+    Draft {
+        source: "/umsicht/soest".into(),
+        time: datetime!(2026-03-17 09:00 UTC),
+        data: EventData::RoadDamage(damage),
+        evidence: evidence_bytes.map(|n| vec![0xff; n]),
+    }
+}
+
+fn open(folder: &Path) -> (Spool, Recovery) {
+    Spool::open(folder, MIN_QUOTA_BYTES).unwrap()
+}
+
+/// Everything that would be sent, in order.
+fn waiting(spool: &Spool) -> Vec<Outgoing> {
+    let mut taken = BTreeSet::new();
+    let mut all = Vec::new();
+    while let Some(item) = spool.next_to_send(&taken).unwrap() {
+        taken.insert(item.ticket);
+        all.push(item);
+    }
+    all
+}
+
+fn ids(spool: &Spool) -> BTreeSet<EventId> {
+    waiting(spool).iter().filter(|item| item.part == Part::Event).map(|item| item.id).collect()
+}
+
+fn segments(folder: &Path) -> Vec<PathBuf> {
+    Segment::list(folder).unwrap().into_iter().map(|n| Segment::path_of(folder, n)).collect()
+}
+
+#[test]
+fn events_come_before_pictures_and_both_survive_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let committed = {
+        let (spool, _) = open(folder.path());
+        spool.commit(vec![draft(Some(2000)), draft(None)]).unwrap()
+    };
+    let (spool, recovery) = open(folder.path());
+    assert_eq!(recovery, Recovery { items: 3, ..Recovery::default() });
+    let found = waiting(&spool);
+    let parts: Vec<_> = found.iter().map(|item| (item.part, item.id)).collect();
+    assert_eq!(parts, [(Part::Event, committed[0]), (Part::Event, committed[1]), (Part::Evidence, committed[0])]);
+    assert_eq!(Event::from_json(&found[0].payload).unwrap().id, committed[0]);
+    assert_eq!(found[2].payload, vec![0xff; 2000]);
+}
+
+#[test]
+fn what_is_acknowledged_and_flushed_is_not_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = open(folder.path());
+    let committed = spool.commit(vec![draft(None), draft(None)]).unwrap();
+    spool.acknowledge(waiting(&spool)[0].ticket);
+    drop(spool);
+    let (spool, _) = open(folder.path());
+    assert_eq!(ids(&spool), BTreeSet::from([committed[1]]));
+}
+
+#[test]
+fn a_second_process_is_kept_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_spool, _) = open(folder.path());
+    let error = Spool::open(folder.path(), MIN_QUOTA_BYTES).err().unwrap();
+    assert!(matches!(error, SpoolError::InUse(_)), "{error}");
+}
+
+#[test]
+fn damage_in_the_middle_costs_one_record_and_keeps_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let committed = {
+        let (spool, _) = open(folder.path());
+        (0..3).map(|_| spool.commit(vec![draft(None)]).unwrap()[0]).collect::<Vec<_>>()
+    };
+    let segment = segments(folder.path()).remove(0);
+    let length = std::fs::metadata(&segment).unwrap().len();
+    OpenOptions::new().write(true).open(&segment).unwrap().write_all_at(b"garbage", length / 2).unwrap();
+
+    let (spool, recovery) = open(folder.path());
+    assert_eq!(ids(&spool), BTreeSet::from([committed[0], committed[2]]));
+    assert_eq!(recovery.set_aside.len(), 1);
+    assert!(recovery.set_aside[0].exists(), "a damaged file is kept");
+    drop(spool);
+    let (spool, recovery) = open(folder.path());
+    assert_eq!((ids(&spool).len(), recovery.set_aside.len()), (2, 0), "salvage happens once");
+}
+
+#[test]
+fn under_pressure_pictures_go_first_and_every_loss_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = open(folder.path());
+    let picture_bytes = 100_000;
+    let mut committed = BTreeSet::new();
+    for _ in 0..100 {
+        committed.extend(spool.commit(vec![draft(Some(picture_bytes))]).unwrap());
+        assert!(spool.stats().bytes_on_disk <= MIN_QUOTA_BYTES + MIN_QUOTA_BYTES / 16);
+    }
+    assert_eq!(ids(&spool), committed, "no event is given up for a picture");
+    let stats = spool.stats();
+    let kept = u64::try_from(stats.by_priority[&Priority::Evidence]).unwrap();
+    assert!(kept > 10, "{stats:?}");
+    assert_eq!(kept + stats.dropped[&Priority::Evidence], 100);
+}
+
+#[test]
+fn sent_items_free_their_space() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = open(folder.path());
+    for _ in 0..100 {
+        spool.commit(vec![draft(Some(100_000))]).unwrap();
+        waiting(&spool).iter().for_each(|item| spool.acknowledge(item.ticket));
+    }
+    assert!(spool.stats().dropped.is_empty());
+    assert!(segments(folder.path()).len() <= 3);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever is cut off the end, everything before the cut is found again and the spool goes on working.
+    #[test]
+    fn a_torn_tail_costs_only_itself(cut_bytes in 1..3000u64) {
+        let folder = tempfile::tempdir().unwrap();
+        let (committed, ends) = {
+            let (spool, _) = open(folder.path());
+            let mut ends = Vec::new();
+            let committed: Vec<_> = (0..6).map(|_| {
+                let id = spool.commit(vec![draft(None)]).unwrap()[0];
+                ends.push(spool.stats().bytes_on_disk);
+                id
+            }).collect();
+            (committed, ends)
+        };
+        let segment = segments(folder.path()).remove(0);
+        let file = OpenOptions::new().write(true).open(segment).unwrap();
+        let length = file.metadata().unwrap().len() - cut_bytes;
+        file.set_len(length).unwrap();
+        let whole = ends.iter().filter(|end| **end <= length).count();
+
+        let (spool, recovery) = open(folder.path());
+        prop_assert_eq!(ids(&spool), committed[..whole].iter().copied().collect::<BTreeSet<_>>());
+        prop_assert!(recovery.set_aside.is_empty());
+        let next = spool.commit(vec![draft(None)]).unwrap()[0];
+        drop(spool);
+        prop_assert!(ids(&open(folder.path()).0).contains(&next));
+    }
+
+    /// Against a model: commits, acknowledgements and restarts in any order.
+    #[test]
+    fn it_holds_what_was_committed_and_not_acknowledged(steps in prop::collection::vec(0..10u8, 1..60)) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = open(folder.path()).0;
+        let mut expected = BTreeSet::new();
+        for step in steps {
+            match step {
+                0..5 => {
+                    let drafts = (0..=step).map(|i| draft((i == 3).then_some(30_000))).collect();
+                    expected.extend(spool.commit(drafts).unwrap());
+                }
+                5..8 => for item in waiting(&spool).into_iter().take(usize::from(step)) {
+                    spool.acknowledge(item.ticket);
+                    if item.part == Part::Event {
+                        expected.remove(&item.id);
+                    }
+                },
+                _ => {
+                    drop(spool);
+                    spool = open(folder.path()).0;
+                }
+            }
+            prop_assert_eq!(&ids(&spool), &expected);
+        }
+    }
+}
