@@ -20,7 +20,7 @@ pub enum Command {
     /// Measures milliseconds per frame of each backend on this machine.
     Bench(BenchArguments),
     /// Judges a model against labelled pictures: precision, recall, F1 over all thresholds, and AP50.
-    Eval(EvalArguments),
+    Eval(Box<EvalArguments>),
     /// Tries ONNX Runtime in this process; started by umsicht itself.
     #[command(hide = true)]
     Probe(ProbeArguments),

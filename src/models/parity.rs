@@ -41,6 +41,8 @@ pub fn worst_difference(a: &[Tensor], b: &[Tensor]) -> Option<f32> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     #[test]
@@ -48,9 +50,9 @@ mod tests {
         let ones = Tensor::filled(&[1, 4], 1.0);
         let mut other = ones.clone();
         other.data[2] = 1.25;
-        assert_eq!(worst_difference(&[ones.clone()], &[other.clone()]), Some(0.25));
+        assert_eq!(worst_difference(from_ref(&ones), from_ref(&other)), Some(0.25));
         other.data[0] = f32::NAN;
-        assert_eq!(worst_difference(&[ones.clone()], &[other]), None);
+        assert_eq!(worst_difference(from_ref(&ones), &[other]), None);
         assert_eq!(worst_difference(&[ones], &[Tensor::filled(&[4, 1], 1.0)]), None);
     }
 }

@@ -103,7 +103,7 @@ fn run_both(model: &Model, settings: &BackendSettings, finding: &mut Finding) {
             }
         }
         None => {
-            finding.problems.push("the backends' outputs differ in shape, or hold values that are not finite".into())
+            finding.problems.push("the backends' outputs differ in shape, or hold values that are not finite".into());
         }
     }
 }
@@ -111,7 +111,9 @@ fn run_both(model: &Model, settings: &BackendSettings, finding: &mut Finding) {
 /// Model files that the manifest does not know.
 fn strangers(folder: &Path, manifest: &Manifest) -> Vec<String> {
     let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let names = names.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".onnx"));
+    let names = names
+        .filter_map(|name| name.into_string().ok())
+        .filter(|name| Path::new(name).extension().is_some_and(|ending| ending == "onnx"));
     let mut unknown: Vec<String> = names.filter(|name| !manifest.models.iter().any(|m| m.file == *name)).collect();
     unknown.sort();
     unknown.into_iter().map(|name| format!("{name} stands in no entry of the manifest")).collect()
