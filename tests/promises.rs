@@ -7,3 +7,4 @@ mod architecture;
 mod backend_parity;
 mod foreign_model;
 mod models_eval;
+mod privacy;

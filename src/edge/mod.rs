@@ -1,9 +1,10 @@
 //! The device: sees, judges, locates, anonymises, reports.
 //!
 //! Flow, and import order:
-//! source → frame (+ fix, captured_at) → preprocess → infer → postprocess → track → judge → locate → anonymise →
+//! source → frame (+ fix, captured_at) → preprocess → infer → postprocess → locate → anonymise → track → judge →
 //! report → spool → publish.
 
+pub mod anonymise;
 pub mod camera;
 pub mod cli;
 pub mod config;
@@ -12,8 +13,12 @@ pub mod detector;
 pub mod fix;
 pub mod frame;
 pub mod infer;
+pub mod judge;
+pub mod locate;
 pub mod postprocess;
 pub mod preprocess;
 pub mod publish;
+pub mod report;
 pub mod source;
 pub mod spool;
+pub mod track;

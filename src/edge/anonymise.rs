@@ -1,0 +1,233 @@
+//! The guard: what of a camera picture may leave the device.
+//!
+//! An allow-list. A pixel is kept only when its ray meets the road inside the damage's footprint plus
+//! [`MARGIN_METRES`]; everything else is one solid colour, and nothing at or above the horizon can be kept, because such
+//! rays meet no road. Where a person or vehicle touches the allowed region there is no picture at all.
+//! Only this module can make a [`RedactedImage`], and only a `RedactedImage` can be encoded.
+
+use image::codecs::jpeg::JpegEncoder;
+use image::{ExtendedColorType, Rgb, RgbImage};
+
+use crate::edge::camera::{Camera, GroundPoint, ImagePoint};
+use crate::edge::detection::BoundingBox;
+use crate::edge::frame::CameraImage;
+use crate::edge::locate::Footprint;
+use crate::schema::evidence::MAX_EVIDENCE_BYTES;
+
+/// Road shown around the damage's outline.
+pub const MARGIN_METRES: f64 = 1.0;
+/// What is not shown.
+pub const SOLID: Rgb<u8> = Rgb([32, 36, 40]);
+const MAX_WIDTH_PX: u32 = 640;
+const MIN_SIDE_PX: u32 = 16;
+
+/// A picture that shows road surface around one damage and nothing else.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedactedImage {
+    pixels: RgbImage,
+}
+
+impl std::fmt::Debug for RedactedImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RedactedImage({}×{})", self.pixels.width(), self.pixels.height())
+    }
+}
+
+impl RedactedImage {
+    #[must_use]
+    pub fn width_px(&self) -> u32 {
+        self.pixels.width()
+    }
+
+    #[must_use]
+    pub fn height_px(&self) -> u32 {
+        self.pixels.height()
+    }
+
+    /// JPEG without metadata, at most [`MAX_EVIDENCE_BYTES`]; `None` when even the lowest quality does not fit.
+    #[must_use]
+    pub fn to_jpeg(&self) -> Option<Vec<u8>> {
+        [85, 70, 50, 30].into_iter().find_map(|quality| {
+            let mut bytes = Vec::new();
+            let (width, height) = self.pixels.dimensions();
+            JpegEncoder::new_with_quality(&mut bytes, quality)
+                .encode(self.pixels.as_raw(), width, height, ExtendedColorType::Rgb8)
+                .ok()?;
+            (bytes.len() <= MAX_EVIDENCE_BYTES).then_some(bytes)
+        })
+    }
+}
+
+/// Cuts the damage out of a picture. `None` when too little of it is visible, or when one of `protected` (persons and
+/// vehicles, in pixels of the picture) touches what would be shown.
+#[must_use]
+pub fn redact(
+    image: &CameraImage,
+    camera: &Camera,
+    footprint: &Footprint,
+    protected: &[BoundingBox],
+) -> Option<RedactedImage> {
+    let window = Window::around(image, camera, footprint)?;
+    if protected.iter().any(|p| p.intersection_px(&window.region) > 0.0) {
+        return None;
+    }
+    let source = image.unredacted();
+    let mut kept = 0u32;
+    let pixels = RgbImage::from_fn(window.width_px, window.height_px, |x, y| {
+        let (source_x, source_y) = window.source_of(x, y);
+        let centre = ImagePoint { x_px: f64::from(source_x) + 0.5, y_px: f64::from(source_y) + 0.5 };
+        if is_allowed(camera, footprint, centre) {
+            kept += 1;
+            *source.get_pixel(source_x, source_y)
+        } else {
+            SOLID
+        }
+    });
+    (kept >= MIN_SIDE_PX * MIN_SIDE_PX).then_some(RedactedImage { pixels })
+}
+
+/// Whether this point of the picture may be shown.
+#[must_use]
+pub fn is_allowed(camera: &Camera, footprint: &Footprint, point: ImagePoint) -> bool {
+    camera.ground_from_image(point).is_some_and(|ground| footprint.distance_metres(ground) <= MARGIN_METRES)
+}
+
+/// The part of the picture around the allowed region, and its scale.
+struct Window {
+    region: BoundingBox,
+    x0: u32,
+    y0: u32,
+    step: f64,
+    width_px: u32,
+    height_px: u32,
+}
+
+impl Window {
+    fn around(image: &CameraImage, camera: &Camera, footprint: &Footprint) -> Option<Self> {
+        // The picture must be the one that the camera's intrinsics describe; else the geometry guards the wrong pixels.
+        let i = &camera.intrinsics;
+        if (image.width_px(), image.height_px()) != (i.width_px, i.height_px) {
+            return None;
+        }
+        let (mut x, mut y) = ((f64::MAX, f64::MIN), (f64::MAX, f64::MIN));
+        for point in border(footprint) {
+            let Some(seen) = camera.image_from_ground(point) else { continue };
+            x = (x.0.min(seen.x_px), x.1.max(seen.x_px));
+            y = (y.0.min(seen.y_px), y.1.max(seen.y_px));
+        }
+        // A border behind the camera has no place in the picture; what is in front of it reaches down to the last row.
+        if border(footprint).any(|p| camera.image_from_ground(p).is_none()) {
+            y.1 = f64::from(i.height_px);
+        }
+        let clamp = |value: f64, limit: u32| value.clamp(0.0, f64::from(limit));
+        let (x0, x1) = (clamp(x.0, i.width_px).floor(), clamp(x.1, i.width_px).ceil());
+        let (y0, y1) = (clamp(y.0, i.height_px).floor(), clamp(y.1, i.height_px).ceil());
+        let region = BoundingBox::new(x0 as f32, y0 as f32, x1 as f32, y1 as f32)?;
+        let (width, height) = ((x1 - x0) as u32, (y1 - y0) as u32);
+        let step = (f64::from(width) / f64::from(MAX_WIDTH_PX)).max(1.0);
+        let scaled = |side: u32| ((f64::from(side) / step) as u32).max(1);
+        let (width_px, height_px) = (scaled(width), scaled(height));
+        (width_px >= MIN_SIDE_PX && height_px >= MIN_SIDE_PX).then_some(Self {
+            region,
+            x0: x0 as u32,
+            y0: y0 as u32,
+            step,
+            width_px,
+            height_px,
+        })
+    }
+
+    fn source_of(&self, x: u32, y: u32) -> (u32, u32) {
+        let at = |start: u32, offset: u32| start + (f64::from(offset) * self.step) as u32;
+        (at(self.x0, x), at(self.y0, y))
+    }
+}
+
+/// Points along the footprint's border plus margin, close enough together that a lens cannot bend out between them.
+fn border(footprint: &Footprint) -> impl Iterator<Item = GroundPoint> + use<> {
+    const STEPS: u32 = 16;
+    let wide = Footprint {
+        near_metres: footprint.near_metres - MARGIN_METRES,
+        far_metres: footprint.far_metres + MARGIN_METRES,
+        right_metres: footprint.right_metres - MARGIN_METRES,
+        left_metres: footprint.left_metres + MARGIN_METRES,
+    };
+    let corners = wide.outline();
+    (0..4).flat_map(move |k| {
+        let (from, to) = (corners[k], corners[(k + 1) % 4]);
+        (0..STEPS).map(move |s| {
+            let t = f64::from(s) / f64::from(STEPS);
+            GroundPoint {
+                forward_metres: from.forward_metres + t * (to.forward_metres - from.forward_metres),
+                left_metres: from.left_metres + t * (to.left_metres - from.left_metres),
+            }
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::camera::{Intrinsics, Mounting};
+    use proptest::prelude::*;
+
+    fn camera(pitch_degrees: f64, roll_degrees: f64) -> Camera {
+        let mounting = Mounting {
+            height_metres: 1.6,
+            pitch_degrees,
+            roll_degrees,
+            yaw_degrees: 0.0,
+            height_sigma_metres: 0.0,
+            pitch_sigma_degrees: 0.0,
+            roll_sigma_degrees: 0.0,
+            yaw_sigma_degrees: 0.0,
+        };
+        Camera::new(Intrinsics::from_horizontal_fov(320, 180, 70.0), mounting)
+    }
+
+    /// Paints what may be shown green and what may not magenta.
+    fn poisoned(camera: &Camera, footprint: &Footprint) -> CameraImage {
+        CameraImage::new(RgbImage::from_fn(320, 180, |x, y| {
+            let up = camera.ray_from_image(ImagePoint { x_px: f64::from(x) + 0.5, y_px: f64::from(y) + 0.5 });
+            let scale = 1.6 / -up[2];
+            let ground = GroundPoint { forward_metres: up[0] * scale, left_metres: up[1] * scale };
+            let near = up[2] < 0.0 && footprint.distance_metres(ground) <= MARGIN_METRES;
+            if near { Rgb([0, 255, 0]) } else { Rgb([255, 0, 255]) }
+        }))
+    }
+
+    proptest! {
+        #[test]
+        fn only_the_outline_plus_one_metre_is_shown(
+            pitch in 4.0..25.0f64, roll in -6.0..6.0f64,
+            near in 1.0..15.0f64, right in -4.0..3.0f64, length in 0.1..6.0f64, width in 0.1..3.0f64,
+        ) {
+            let camera = camera(pitch, roll);
+            let footprint = Footprint { near_metres: near, far_metres: near + length, right_metres: right, left_metres: right + width };
+            let image = poisoned(&camera, &footprint);
+            if let Some(redacted) = redact(&image, &camera, &footprint, &[]) {
+                prop_assert!(redacted.pixels.pixels().all(|p| *p == SOLID || *p == Rgb([0, 255, 0])));
+                prop_assert!(redacted.pixels.pixels().any(|p| *p != SOLID));
+                let jpeg = redacted.to_jpeg().unwrap();
+                prop_assert!(jpeg.starts_with(&[0xff, 0xd8, 0xff]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_person_on_the_damage_means_no_picture() {
+        let camera = camera(10.0, 0.0);
+        let footprint = Footprint { near_metres: 6.0, far_metres: 7.0, right_metres: -0.5, left_metres: 0.5 };
+        let image = poisoned(&camera, &footprint);
+        assert!(redact(&image, &camera, &footprint, &[]).is_some());
+        let person = BoundingBox::new(150.0, 20.0, 170.0, 120.0).unwrap();
+        assert_eq!(redact(&image, &camera, &footprint, &[person]), None);
+    }
+
+    #[test]
+    fn a_picture_of_another_size_than_the_camera_is_never_shown() {
+        let footprint = Footprint { near_metres: 6.0, far_metres: 7.0, right_metres: -0.5, left_metres: 0.5 };
+        let other = CameraImage::new(RgbImage::new(640, 360));
+        assert_eq!(redact(&other, &camera(10.0, 0.0), &footprint, &[]), None);
+    }
+}

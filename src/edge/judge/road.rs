@@ -1,0 +1,174 @@
+//! The road judge: one sighting per damage and pass.
+//!
+//! A track becomes a sighting when the vehicle has passed it, if it was detected often and surely enough. Position, size
+//! and covariance are those of the whole pass; the picture is the best view of it, redacted at the moment it was seen.
+
+use time::OffsetDateTime;
+
+use std::collections::HashMap;
+
+use crate::edge::anonymise::{RedactedImage, redact};
+use crate::edge::camera::{Camera, GroundPoint};
+use crate::edge::detection::Detection;
+use crate::edge::frame::Frame;
+use crate::edge::locate::{AREA_SHARE, AntennaOffset, LocateNoise, heading_covariance, locate};
+use crate::edge::track::{Placed, Track, TrackId, Tracker, TrackerConfig};
+use crate::geo::{Covariance, LatLon};
+use crate::schema::DamageClass;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoadJudgeConfig {
+    pub tracker: TrackerConfig,
+    pub noise: LocateNoise,
+    pub antenna: AntennaOffset,
+    /// A thing seen in fewer frames counts only when its one score reaches `single_frame_score`.
+    pub min_frames: u32,
+    /// Sum of scores over the pass that makes a sighting.
+    pub min_score_sum: f32,
+    /// Share of the frames that showed its place in which it must have been detected.
+    pub min_seen_share: f32,
+    pub single_frame_score: f32,
+}
+
+impl Default for RoadJudgeConfig {
+    fn default() -> Self {
+        Self {
+            tracker: TrackerConfig::default(),
+            noise: LocateNoise::default(),
+            antenna: AntennaOffset::default(),
+            min_frames: 2,
+            min_score_sum: 0.7,
+            min_seen_share: 0.2,
+            single_frame_score: 0.6,
+        }
+    }
+}
+
+/// One damage on one pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sighting {
+    pub class: DamageClass,
+    /// The best score of the pass, 0..1.
+    pub score: f32,
+    pub position: LatLon,
+    /// Square metres, east/north: boxes, mounting, heading and GNSS.
+    pub position_covariance: Covariance,
+    pub heading_degrees: f64,
+    pub length_metres: f64,
+    pub width_metres: f64,
+    pub area_square_metres: f64,
+    pub calibrated: bool,
+    pub frames_seen: u32,
+    /// When it was nearest; reports round it to the hour.
+    pub best_seen_at: OffsetDateTime,
+    pub picture: Option<RedactedImage>,
+}
+
+#[derive(Debug)]
+pub struct RoadJudge {
+    config: RoadJudgeConfig,
+    camera: Camera,
+    calibrated: bool,
+    tracker: Tracker,
+    pictures: HashMap<TrackId, View>,
+}
+
+/// The best view of a track so far.
+#[derive(Debug)]
+struct View {
+    quality: f64,
+    picture: Option<RedactedImage>,
+}
+
+/// A better view must be better by this factor before a picture is made anew: few redactions per pass.
+const WORTH_A_NEW_PICTURE: f64 = 1.3;
+
+impl RoadJudge {
+    #[must_use]
+    pub fn new(camera: Camera, calibrated: bool, config: RoadJudgeConfig) -> Self {
+        let tracker = Tracker::new(config.tracker.clone(), camera, config.antenna);
+        Self { config, camera, calibrated, tracker, pictures: HashMap::new() }
+    }
+
+    /// Takes one frame's detections; gives the sightings that this frame completed. A frame without a fix is skipped:
+    /// a damage without a place helps nobody.
+    pub fn observe(&mut self, frame: &Frame, detections: &[(DamageClass, Detection)]) -> Vec<Sighting> {
+        let Some(fix) = &frame.fix else { return Vec::new() };
+        let placed: Vec<Placed> = detections
+            .iter()
+            .filter_map(|&(class, detection)| {
+                let located = locate(&self.camera, detection.box_in_image, &self.config.noise)?;
+                Some(Placed { class, detection, located })
+            })
+            .collect();
+        let update = self.tracker.update(fix, &placed);
+        for (one, id) in placed.iter().zip(&update.assigned) {
+            if let Some(id) = id {
+                self.keep_best_view(*id, frame, one);
+            }
+        }
+        self.sightings(update.closed)
+    }
+
+    /// The sightings of what is still open at the end of a run.
+    pub fn finish(&mut self) -> Vec<Sighting> {
+        let open = self.tracker.finish();
+        self.sightings(open)
+    }
+
+    fn keep_best_view(&mut self, id: TrackId, frame: &Frame, one: &Placed) {
+        let whole = if one.located.is_whole() { 1.0 } else { 0.3 };
+        let quality = whole * f64::from(one.detection.score) * f64::from(one.detection.box_in_image.area_px()).sqrt();
+        if self.pictures.get(&id).is_none_or(|best| quality > WORTH_A_NEW_PICTURE * best.quality) {
+            let picture = redact(&frame.image, &self.camera, &one.located.footprint, &[]);
+            self.pictures.insert(id, View { quality, picture });
+        }
+    }
+
+    fn sightings(&mut self, closed: Vec<(TrackId, Track)>) -> Vec<Sighting> {
+        let mut sightings = Vec::new();
+        for (id, track) in closed {
+            let picture = self.pictures.remove(&id).and_then(|view| view.picture);
+            if self.is_confirmed(&track) {
+                sightings.extend(self.sighting(&track, picture));
+            }
+        }
+        sightings
+    }
+
+    fn is_confirmed(&self, track: &Track) -> bool {
+        let often = track.hits >= self.config.min_frames
+            && track.score_sum() >= self.config.min_score_sum
+            && track.hits as f32 >= self.config.min_seen_share * track.opportunities as f32;
+        let once = track.opportunities <= 3 && track.max_score >= self.config.single_frame_score;
+        often || once
+    }
+
+    fn sighting(&self, track: &Track, picture: Option<RedactedImage>) -> Option<Sighting> {
+        let frame = self.tracker.frame()?;
+        let estimate = &track.estimate;
+        let extent = estimate.extent();
+        let fix = &track.best_fix;
+        let antenna_at = frame.local_from_latlon(fix.position);
+        let range = antenna_at.distance_metres(estimate.centre());
+        let ahead = GroundPoint { forward_metres: range, left_metres: 0.0 };
+        let covariance = estimate
+            .covariance()
+            .plus(heading_covariance(ahead, fix.heading_degrees, &self.config.noise))
+            .plus(Covariance::isotropic(fix.accuracy_metres.max(0.05)));
+        Some(Sighting {
+            class: track.class(),
+            score: track.max_score,
+            position: frame.latlon_from_local(estimate.centre()),
+            position_covariance: covariance,
+            heading_degrees: estimate.heading_degrees(),
+            length_metres: extent.length_metres(),
+            width_metres: extent.width_metres(),
+            area_square_metres: AREA_SHARE * extent.length_metres() * extent.width_metres(),
+            calibrated: self.calibrated,
+            frames_seen: track.hits,
+            best_seen_at: fix.at,
+            picture,
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! Things of known place and size are driven past: each must come out once, where it is.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use time::macros::datetime;
+
+use crate::edge::camera::{Camera, GroundPoint, Intrinsics, Mounting};
+use crate::edge::detection::{BoundingBox, Detection};
+use crate::edge::fix::Fix;
+use crate::edge::frame::{CameraImage, Frame};
+use crate::edge::judge::road::{RoadJudge, RoadJudgeConfig, Sighting};
+use crate::geo::{EastNorth, LatLon, LocalFrame, direction_of, distance_metres};
+use crate::schema::DamageClass;
+
+const HOME: LatLon = LatLon { lat: 51.57, lon: 8.1 };
+
+fn camera() -> Camera {
+    let mounting = Mounting {
+        height_metres: 1.6,
+        pitch_degrees: 10.0,
+        roll_degrees: 0.5,
+        yaw_degrees: -1.0,
+        height_sigma_metres: 0.02,
+        pitch_sigma_degrees: 0.3,
+        roll_sigma_degrees: 0.3,
+        yaw_sigma_degrees: 0.3,
+    };
+    Camera::new(Intrinsics::from_horizontal_fov(1280, 720, 70.0), mounting)
+}
+
+struct Thing {
+    at: EastNorth,
+    length: f64,
+    width: f64,
+    class: DamageClass,
+}
+
+/// Drives along a heading from the origin; boxes have jitter, some detections are missed.
+fn drive(things: &[Thing], heading: f64, frames_per_second: f64, seed: u64, drift_metres: f64) -> Vec<Sighting> {
+    let camera = camera();
+    let mut judge = RoadJudge::new(camera, true, RoadJudgeConfig::default());
+    let mut dice = ChaCha8Rng::seed_from_u64(seed);
+    let local = LocalFrame::at(HOME);
+    let ahead = direction_of(heading);
+    let speed = 11.0;
+    let mut found = Vec::new();
+    for sequence in 0..(8.0 * frames_per_second) as u64 {
+        let elapsed = sequence as f64 / frames_per_second;
+        let along = speed * elapsed;
+        let at = EastNorth::new(along * ahead.east_metres, along * ahead.north_metres);
+        let drifted = EastNorth::new(at.east_metres + drift_metres * (elapsed / 8.0), at.north_metres - drift_metres);
+        let fix = Fix {
+            at: datetime!(2026-05-01 10:00 UTC) + Duration::from_secs_f64(elapsed),
+            position: local.latlon_from_local(drifted),
+            speed_metres_per_second: speed,
+            heading_degrees: heading,
+            accuracy_metres: 0.5,
+        };
+        let detections: Vec<_> = things.iter().filter_map(|t| detect(&camera, t, at, heading, &mut dice)).collect();
+        // The pictures play no part here, and a picture of another size than the camera's is never shown.
+        let image = CameraImage::new(image::RgbImage::new(1, 1));
+        let frame = Frame {
+            sequence,
+            captured_at: fix.at,
+            stream_time: Duration::from_secs_f64(elapsed),
+            fix: Some(fix),
+            image,
+        };
+        found.extend(judge.observe(&frame, &detections));
+    }
+    found.extend(judge.finish());
+    found
+}
+
+fn detect(
+    camera: &Camera,
+    thing: &Thing,
+    at: EastNorth,
+    heading: f64,
+    dice: &mut ChaCha8Rng,
+) -> Option<(DamageClass, Detection)> {
+    let ahead = direction_of(heading);
+    let (e, n) = (thing.at.east_metres - at.east_metres, thing.at.north_metres - at.north_metres);
+    let centre = GroundPoint {
+        forward_metres: e * ahead.east_metres + n * ahead.north_metres,
+        left_metres: n * ahead.east_metres - e * ahead.north_metres,
+    };
+    if !(3.5..18.0).contains(&centre.forward_metres) || dice.random::<f64>() < 0.2 {
+        return None;
+    }
+    let boxed = crate::edge::locate::tests::box_of_ellipse(camera, centre, thing.length, thing.width)?;
+    let mut jitter = || dice.random_range(-2.0..2.0f32);
+    let box_in_image =
+        BoundingBox::new(boxed.x0 + jitter(), boxed.y0 + jitter(), boxed.x1 + jitter(), boxed.y1 + jitter())?;
+    Some((thing.class, Detection { box_in_image, class: 0, score: 0.6 }))
+}
+
+fn ahead_of(heading: f64, forward: f64, left: f64) -> EastNorth {
+    let d = direction_of(heading);
+    EastNorth::new(forward * d.east_metres - left * d.north_metres, forward * d.north_metres + left * d.east_metres)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn each_thing_is_one_sighting_where_it_is(
+        heading in 0.0..360.0f64, seed in 0..1000u64, spacing in 3.0..9.0f64, fast in any::<bool>(),
+    ) {
+        let things: Vec<Thing> = (0..6).map(|k| Thing {
+            at: ahead_of(heading, 15.0 + spacing * f64::from(k), if k % 2 == 0 { 1.2 } else { -1.0 }),
+            length: 0.8,
+            width: 0.6,
+            class: if k % 3 == 0 { DamageClass::Pothole } else { DamageClass::AlligatorCrack },
+        }).collect();
+        let found = drive(&things, heading, if fast { 25.0 } else { 5.0 }, seed, 0.0);
+        prop_assert_eq!(found.len(), things.len());
+        let local = LocalFrame::at(HOME);
+        for thing in &things {
+            let truth = local.latlon_from_local(thing.at);
+            let nearest = found.iter().min_by(|a, b| {
+                distance_metres(a.position, truth).total_cmp(&distance_metres(b.position, truth))
+            }).unwrap();
+            prop_assert!(distance_metres(nearest.position, truth) < 0.3, "{} m", distance_metres(nearest.position, truth));
+            prop_assert_eq!(nearest.class, thing.class);
+            prop_assert!((nearest.length_metres - thing.length).abs() < 0.35);
+        }
+    }
+
+    #[test]
+    fn drifting_gnss_does_not_multiply_things(seed in 0..1000u64, drift in -3.0..3.0f64) {
+        let things: Vec<Thing> = (0..5).map(|k| Thing {
+            at: ahead_of(30.0, 15.0 + 5.0 * f64::from(k), 0.5),
+            length: 0.7,
+            width: 0.7,
+            class: DamageClass::Pothole,
+        }).collect();
+        prop_assert_eq!(drive(&things, 30.0, 25.0, seed, drift).len(), things.len());
+    }
+}
+
+#[test]
+fn what_is_seen_once_and_dimly_is_no_sighting() {
+    let mut judge = RoadJudge::new(camera(), true, RoadJudgeConfig::default());
+    let fix = Fix {
+        at: datetime!(2026-05-01 10:00 UTC),
+        position: HOME,
+        speed_metres_per_second: 10.0,
+        heading_degrees: 0.0,
+        accuracy_metres: 0.5,
+    };
+    let frame = Frame {
+        sequence: 0,
+        captured_at: fix.at,
+        stream_time: Duration::ZERO,
+        fix: Some(fix),
+        image: CameraImage::new(image::RgbImage::new(1, 1)),
+    };
+    let seen = |score| {
+        let box_in_image = BoundingBox::new(600.0, 500.0, 700.0, 540.0).unwrap();
+        [(DamageClass::Pothole, Detection { box_in_image, class: 3, score })]
+    };
+    judge.observe(&frame, &seen(0.4));
+    assert!(judge.finish().is_empty());
+    judge.observe(&frame, &seen(0.8));
+    assert_eq!(judge.finish().len(), 1);
+}
