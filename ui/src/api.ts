@@ -74,6 +74,8 @@ export interface Status {
   sections: number;
   last_event_at: string | null;
   bounds: Bounds | null;
+  /** Whether the service hears the vehicles at all right now. */
+  broker_connected?: boolean;
 }
 
 export interface SectionProperties {

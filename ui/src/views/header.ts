@@ -27,7 +27,7 @@ export class Header {
         "div",
         { class: "bar-right" },
         status !== null && this.#counts(status),
-        this.#connection(connection),
+        this.#connection(shownState(status, connection), connection),
         this.#languages(),
       ),
     );
@@ -45,12 +45,12 @@ export class Header {
     );
   }
 
-  #connection(connection: Connection): HTMLElement {
+  #connection(state: ShownState, connection: Connection): HTMLElement {
     let text = t("connecting");
     let hint = "";
-    if (connection.state === "live") {
-      text = t("live");
-      hint = t("liveHint");
+    if (state === "live" || state === "deaf") {
+      text = t(state);
+      hint = t(`${state}Hint`);
     } else if (connection.state === "broken") {
       const time = format.clock(connection.since, language());
       text = t("broken", { time });
@@ -58,8 +58,8 @@ export class Header {
     }
     return h(
       "p",
-      { class: `connection ${connection.state}`, id: "connection", role: "status", "data-state": connection.state, title: hint },
-      svg("svg", { viewBox: "0 0 10 10", width: 10, height: 10, "aria-hidden": "true" }, signOf(connection)),
+      { class: `connection ${state}`, id: "connection", role: "status", "data-state": state, title: hint },
+      svg("svg", { viewBox: "0 0 10 10", width: 10, height: 10, "aria-hidden": "true" }, signOf(state)),
       h("span", {}, text),
     );
   }
@@ -86,12 +86,21 @@ export class Header {
   }
 }
 
+/** A page that is live shows nothing new when the service itself hears no vehicle: that is said as well. */
+type ShownState = Connection["state"] | "deaf";
+
+function shownState(status: Status | null, connection: Connection): ShownState {
+  return connection.state === "live" && status?.broker_connected === false ? "deaf" : connection.state;
+}
+
 /** Different shapes, not only colours: a dot when live, a cross when broken, a ring while connecting. */
-function signOf(connection: Connection): SVGElement {
+function signOf(state: ShownState): SVGElement {
   const stroke = { fill: "none", stroke: "currentColor", "stroke-width": 2, "stroke-linecap": "round" };
-  switch (connection.state) {
+  switch (state) {
     case "live":
       return svg("circle", { cx: 5, cy: 5, r: 4, fill: "currentColor" });
+    case "deaf":
+      return svg("path", { d: "M5 1.5v4M5 8.5v.01", ...stroke });
     case "broken":
       return svg("path", { d: "M2 2l6 6M8 2l-6 6", ...stroke });
     case "connecting":
