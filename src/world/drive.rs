@@ -43,7 +43,7 @@ impl Gnss {
         Self::Noisy {
             seed,
             sigma_metres: 1.8,
-            correlation: Duration::from_secs(60),
+            correlation: Duration::from_mins(1),
             outage_at: Duration::from_secs(35),
             outage: Duration::from_secs(6),
         }
