@@ -1,0 +1,98 @@
+"""Checks of the parts that fail silently when wrong: `python -m unittest` in this folder."""
+
+from __future__ import annotations
+
+import unittest
+
+import numpy as np
+import torch
+
+from augment import move_boxes, view
+from boxes import judge, suppress
+from loss import assign
+from network import RoadNet, cell_centres, class_scores
+from pictures import Picture
+
+
+def picture_with_square() -> Picture:
+    pixels = np.full((400, 640, 3), 30, np.uint8)
+    pixels[250:330, 200:320] = 230
+    return Picture("square", "simulated", "simulated", pixels, np.array([[3, 200, 250, 320, 330]], np.float32), (1.0, 1.0, 1.0))
+
+
+class Views(unittest.TestCase):
+    def test_boxes_follow_the_pixels(self) -> None:
+        seen = 0
+        for seed in range(40):
+            pixels, boxes, *_ = view([picture_with_square()], 512, 320, np.random.default_rng(seed))
+            for _, x0, y0, x1, y1 in boxes:
+                inside = pixels[round(y0) + 2 : round(y1) - 2, round(x0) + 2 : round(x1) - 2]
+                if inside.size == 0:
+                    continue
+                seen += 1
+                ring = pixels[max(0, round(y0) - 4) : round(y0) - 2, round(x0) + 2 : round(x1) - 2]
+                if ring.size and y0 > 6:
+                    self.assertGreater(inside.mean(), ring.mean() + 30, f"seed {seed}")
+        self.assertGreater(seen, 20)
+
+    def test_a_box_out_of_the_window_is_dropped(self) -> None:
+        shift = np.array([[1, 0, -500], [0, 1, 0]], np.float32)
+        self.assertEqual(len(move_boxes(picture_with_square().boxes, shift, (0, 0, 512, 320))), 0)
+
+
+class Assignment(unittest.TestCase):
+    def test_cells_inside_answer_and_the_better_placed_gets_more(self) -> None:
+        centres, strides = cell_centres(512, 320)
+        truth = torch.tensor([[100.0, 100.0, 180.0, 150.0]])
+        boxes = torch.cat([centres - 20, centres + 20], 1)
+        best = int(((centres - torch.tensor([140.0, 125.0])).norm(dim=1) + (strides != 8) * 99).argmin())
+        boxes[best] = truth[0]
+        owner, target = assign(torch.full((len(centres), 3), 0.3), boxes, truth, torch.tensor([1]), centres, strides)
+        inside = ((centres > truth[0, :2]) & (centres < truth[0, 2:])).all(1)
+        self.assertTrue(bool(inside[owner >= 0].all()))
+        self.assertEqual(int(target.argmax()), best)
+        self.assertAlmostEqual(float(target.max()), 1.0, places=4)
+
+    def test_a_picture_without_damage_is_all_background(self) -> None:
+        centres, strides = cell_centres(512, 320)
+        owner, target = assign(
+            torch.rand(len(centres), 3),
+            torch.rand(len(centres), 4),
+            torch.zeros(0, 4),
+            torch.zeros(0, dtype=torch.long),
+            centres,
+            strides,
+        )
+        self.assertTrue(bool((owner < 0).all()))
+        self.assertEqual(float(target.sum()), 0.0)
+
+
+class Scores(unittest.TestCase):
+    def test_the_likeliest_crack_type_carries_the_crack_score(self) -> None:
+        raw = torch.randn(1, 6, 50)
+        scores = class_scores(raw)
+        self.assertEqual(tuple(scores.shape), (1, 5, 50))
+        torch.testing.assert_close(scores[:, :3].amax(1), raw[:, 0].sigmoid())
+        self.assertTrue(bool((scores[:, :3].argmax(1) == raw[:, 3:].argmax(1)).all()))
+
+    def test_suppression_works_across_crack_types_only(self) -> None:
+        rows = np.array([[0, 0, 10, 10, 0, 0.9], [0, 0, 10, 11, 2, 0.8], [0, 0, 10, 10, 3, 0.7]])
+        self.assertEqual(suppress(rows, 0.5)[:, 4].tolist(), [0, 3])
+
+    def test_each_truth_is_found_once(self) -> None:
+        found = [np.array([[0, 0, 10, 10, 0, 0.9], [0, 0, 10, 10, 0, 0.8]])]
+        score = judge(found, [np.array([[2, 0, 0, 10, 10]])], 0.5, "group", 0.5)
+        self.assertEqual((score.precision, score.recall), (0.5, 1.0))
+        self.assertEqual(judge(found, [np.array([[2, 0, 0, 10, 10]])], 0.5, "exact", 0.5).recall, 0.0)
+
+
+class Network(unittest.TestCase):
+    def test_every_cell_has_one_column_of_output(self) -> None:
+        scores, sides, mask = RoadNet().eval()(torch.zeros(1, 3, 320, 512))
+        cells = len(cell_centres(512, 320)[0])
+        self.assertEqual((scores.shape[2], sides.shape[2]), (cells, cells))
+        self.assertEqual(tuple(mask.shape[2:]), (40, 64))
+
+
+if __name__ == "__main__":
+    unittest.main()
