@@ -29,10 +29,15 @@ pub struct Sighting {
 pub struct DefectId(Uuid);
 
 impl DefectId {
-    /// The id of a defect that a sighting founds: derived, so that a replay gives the same ids.
+    /// The id of a defect that a sighting founds: derived, so that a replay gives the same ids. `attempt` counts from 0
+    /// and tells apart the rare second defect that the same sighting founds after a split.
     #[must_use]
-    pub fn founded_by(sighting: EventId) -> Self {
-        let digest = Sha256::new().chain_update(b"umsicht defect").chain_update(sighting.as_bytes()).finalize();
+    pub fn founded_by(sighting: EventId, attempt: u32) -> Self {
+        let digest = Sha256::new()
+            .chain_update(b"umsicht defect")
+            .chain_update(sighting.as_bytes())
+            .chain_update(attempt.to_be_bytes())
+            .finalize();
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&digest[..16]);
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
@@ -270,7 +275,7 @@ mod tests {
     #[test]
     fn a_defect_id_depends_on_its_founder_alone() {
         let (a, b) = (EventId::from_bytes([1; 16]), EventId::from_bytes([2; 16]));
-        assert_eq!(DefectId::founded_by(a), DefectId::founded_by(a));
-        assert_ne!(DefectId::founded_by(a), DefectId::founded_by(b));
+        assert_eq!(DefectId::founded_by(a, 0), DefectId::founded_by(a, 0));
+        assert_ne!(DefectId::founded_by(a, 0), DefectId::founded_by(b, 0));
     }
 }
