@@ -44,6 +44,10 @@ enum Command {
     #[cfg(feature = "edge")]
     #[command(subcommand)]
     Models(crate::models::cli::Command),
+    /// The town's service: damage map, priorities, interface.
+    #[cfg(feature = "central")]
+    #[command(subcommand)]
+    Central(crate::central::cli::Command),
     /// The simulated world: pictures with exact truth.
     #[cfg(feature = "edge")]
     #[command(subcommand)]
@@ -57,6 +61,8 @@ impl Command {
             Self::Edge(command) => command.run(),
             #[cfg(feature = "edge")]
             Self::Models(command) => command.run(),
+            #[cfg(feature = "central")]
+            Self::Central(command) => command.run(),
             #[cfg(feature = "edge")]
             Self::Simulate(command) => command.run(),
         }

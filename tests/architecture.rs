@@ -48,10 +48,13 @@ const EDGE: &[&str] = &[
 /// Inside `central`, in order.
 const CENTRAL: &[&str] = &[
     "model",
+    "testing",
+    "profile",
     "grade",
     "prioritise",
     "network",
     "associate",
+    "assess",
     "config",
     "store",
     "ingest",

@@ -112,7 +112,7 @@ impl EventKind {
 }
 
 /// Which model judged: every result can be explained and recalled by it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ModelRef {
     pub name: String,
     pub version: String,

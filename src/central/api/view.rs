@@ -1,0 +1,239 @@
+//! The shapes that the interface speaks: snake_case, units in the names.
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use crate::central::model;
+use crate::central::store::{RejectedMessage, SightingWithPicture};
+use crate::geo::LatLon;
+use crate::schema::EventId;
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Town {
+    pub name: String,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Status {
+    pub site: String,
+    pub town: Town,
+    pub version: &'static str,
+    /// True when any sighting came from a simulated world.
+    pub simulated: bool,
+    pub defects: u64,
+    pub sightings: u64,
+    pub rejected: u64,
+    pub sections: u64,
+    /// When an event was last taken in.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub last_event_at: Option<OffsetDateTime>,
+    /// West, south, east, north of the street network.
+    #[schema(value_type = Option<Vec<f64>>)]
+    pub bounds: Option<[f64; 4]>,
+    /// Whether the service has its connection to the broker right now.
+    pub broker_connected: bool,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Position {
+    pub lat: f64,
+    pub lon: f64,
+}
+
+impl From<LatLon> for Position {
+    fn from(point: LatLon) -> Self {
+        Self { lat: point.lat, lon: point.lon }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Section {
+    pub id: String,
+    pub name: Option<String>,
+    /// As OpenStreetMap's `highway`.
+    pub road_class: &'static str,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Text {
+    pub de: String,
+    pub en: String,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Reason {
+    pub code: String,
+    /// The points of all reasons sum to the priority.
+    pub points: f64,
+    pub text: Text,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Defect {
+    pub id: String,
+    /// D00, D10, D20, D40 or Repair.
+    pub class: &'static str,
+    /// new, confirmed, scheduled, repaired, verified or rejected.
+    pub status: &'static str,
+    pub position: Position,
+    /// One standard deviation of the position.
+    pub sigma_metres: f64,
+    pub heading_degrees: f64,
+    pub length_metres: f64,
+    pub width_metres: f64,
+    pub area_square_metres: f64,
+    pub calibrated: bool,
+    pub simulated: bool,
+    pub sightings: usize,
+    #[serde(with = "time::serde::rfc3339")]
+    pub first_seen: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    pub last_seen: OffsetDateTime,
+    pub section: Option<Section>,
+    /// 1 very good … 5 very poor.
+    pub grade: f64,
+    /// 0 … 100.
+    pub priority: f64,
+    pub reasons: Vec<Reason>,
+    pub evidence_url: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Defects {
+    /// By priority, highest first.
+    pub defects: Vec<Defect>,
+    /// How many the filter lets through in all.
+    pub total: u64,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Model {
+    pub name: String,
+    pub version: String,
+    pub sha256: String,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Sighting {
+    pub id: String,
+    #[serde(with = "time::serde::rfc3339")]
+    pub hour: OffsetDateTime,
+    pub class: &'static str,
+    pub score: f32,
+    pub position: Position,
+    pub sigma_metres: f64,
+    pub heading_degrees: f64,
+    pub length_metres: f64,
+    pub width_metres: f64,
+    pub area_square_metres: f64,
+    pub frames_seen: u32,
+    pub model: Model,
+    pub calibrated: bool,
+    pub simulated: bool,
+    pub evidence_url: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DefectDetail {
+    #[serde(flatten)]
+    pub defect: Defect,
+    /// The newest first.
+    pub sightings_detail: Vec<Sighting>,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Gone {
+    pub id: String,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Rejected {
+    #[serde(with = "time::serde::rfc3339")]
+    pub received_at: OffsetDateTime,
+    pub topic: String,
+    pub reason: String,
+    /// The beginning of the payload; what is not text is replaced.
+    pub payload_preview: String,
+    pub payload_bytes: u64,
+}
+
+const PREVIEW_CHARACTERS: usize = 200;
+
+impl From<RejectedMessage> for Rejected {
+    fn from(message: RejectedMessage) -> Self {
+        let text = String::from_utf8_lossy(&message.payload);
+        let payload_preview =
+            text.chars().take(PREVIEW_CHARACTERS).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        Self {
+            received_at: message.received_at,
+            topic: message.topic,
+            reason: message.reason,
+            payload_preview,
+            payload_bytes: message.payload_bytes,
+        }
+    }
+}
+
+impl From<model::Defect> for Defect {
+    fn from(defect: model::Defect) -> Self {
+        let summary = defect.summary;
+        Self {
+            id: defect.id.to_string(),
+            class: summary.class.code(),
+            status: defect.status.name(),
+            position: summary.position.into(),
+            sigma_metres: summary.covariance.sigma_metres(),
+            heading_degrees: summary.heading_degrees,
+            length_metres: summary.length_metres,
+            width_metres: summary.width_metres,
+            area_square_metres: summary.area_square_metres,
+            calibrated: summary.calibrated,
+            simulated: summary.simulated,
+            sightings: summary.sightings,
+            first_seen: summary.first_seen,
+            last_seen: summary.last_seen,
+            section: defect.section.map(|s| Section {
+                id: s.id.0,
+                name: s.name,
+                road_class: s.road_class.name(),
+            }),
+            grade: defect.grade,
+            priority: defect.priority,
+            reasons: defect
+                .reasons
+                .into_iter()
+                .map(|r| Reason { code: r.code, points: r.points, text: Text { de: r.text.de, en: r.text.en } })
+                .collect(),
+            evidence_url: defect.evidence.map(evidence_url),
+        }
+    }
+}
+
+impl From<SightingWithPicture> for Sighting {
+    fn from(kept: SightingWithPicture) -> Self {
+        let sighting = kept.sighting;
+        let damage = sighting.damage;
+        Self {
+            id: sighting.id.to_string(),
+            hour: sighting.hour,
+            class: damage.class.code(),
+            score: damage.score,
+            position: damage.position.into(),
+            sigma_metres: damage.position_covariance.sigma_metres(),
+            heading_degrees: damage.heading_degrees,
+            length_metres: damage.length_metres,
+            width_metres: damage.width_metres,
+            area_square_metres: damage.area_square_metres,
+            frames_seen: damage.frames_seen,
+            model: Model { name: damage.model.name, version: damage.model.version, sha256: damage.model.sha256 },
+            calibrated: damage.calibrated,
+            simulated: damage.simulated,
+            evidence_url: kept.has_picture.then(|| evidence_url(sighting.id)),
+        }
+    }
+}
+
+fn evidence_url(event: EventId) -> String {
+    format!("/api/v1/evidence/{event}")
+}

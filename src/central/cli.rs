@@ -1,0 +1,168 @@
+//! `umsicht central …`
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::export::defects_geojson;
+use super::model::Defect;
+use super::network::{Network, NetworkError, read_sections};
+use super::replay::{ReplayError, defects_of, read_events};
+use super::serve::{ServeError, import_network, open_store, profile_of, serve};
+use super::store::DefectFilter;
+use super::config;
+use crate::clock::SystemClock;
+use crate::failure::Failure;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The service: takes events from the broker, keeps the damage map, serves the interface.
+    Serve(ConfigArgument),
+    /// Recorded events to defects, without broker and store; the same events always give the same defects.
+    Replay(ReplayArguments),
+    /// Takes a street network in (.osm.pbf or GeoJSON) and makes the defects anew on it.
+    ImportNetwork(ImportArguments),
+    /// Writes the defects to a file or to stdout.
+    Export(ExportArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct ConfigArgument {
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    /// One CloudEvent per line.
+    #[arg(long, value_name = "FILE")]
+    events: PathBuf,
+    /// For its street network and profile; without it, no streets and the standard profile.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// GeoJSON.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Without it, the file that the configuration names.
+    #[arg(long, value_name = "FILE")]
+    network: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    #[arg(long, value_enum, default_value_t = Format::Geojson)]
+    format: Format,
+    /// Without it, stdout.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Geojson,
+}
+
+impl Command {
+    pub fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Serve(arguments) => in_runtime(serve_until_signal(arguments)),
+            Self::Replay(arguments) => replay(&arguments),
+            Self::ImportNetwork(arguments) => in_runtime(import(arguments)),
+            Self::Export(arguments) => in_runtime(export(arguments)),
+        }
+    }
+}
+
+fn in_runtime(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::unavailable)?;
+    runtime.block_on(work)
+}
+
+async fn serve_until_signal(arguments: ConfigArgument) -> Result<(), Failure> {
+    let config = config::read(&arguments.config)?;
+    let mut terminate =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(Failure::unavailable)?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping");
+    };
+    let serving = serve(config, Arc::new(SystemClock), shutdown).await?;
+    Ok(serving.finished().await?)
+}
+
+fn replay(arguments: &ReplayArguments) -> Result<(), Failure> {
+    let config = arguments.config.as_deref().map(config::read).transpose()?;
+    let network = match config.as_ref().and_then(|c| c.network.as_deref()) {
+        Some(file) => Network::new(read_sections(file)?),
+        None => Network::default(),
+    };
+    let profile = profile_of(config.as_ref().and_then(|c| c.profile.as_deref()))?;
+    let sightings = read_events(&arguments.events)?;
+    let count = sightings.len();
+    let defects = defects_of(sightings, &network, &profile);
+    write_geojson(&defects, Some(&arguments.out))?;
+    eprintln!("{count} events, {} defects: {}", defects.len(), arguments.out.display());
+    Ok(())
+}
+
+async fn import(arguments: ImportArguments) -> Result<(), Failure> {
+    let config = config::read(&arguments.config)?;
+    let file = arguments.network.or_else(|| config.network.clone()).ok_or_else(|| {
+        Failure::usage(format!(
+            "name the street network: --network FILE, or file = \"…\" under [network] in {}",
+            arguments.config.display()
+        ))
+    })?;
+    let store = open_store(&config).await?;
+    let sections = import_network(&store, &file, true).await?;
+    store.close().await;
+    eprintln!("{sections} sections from {}", file.display());
+    Ok(())
+}
+
+async fn export(arguments: ExportArguments) -> Result<(), Failure> {
+    let config = config::read(&arguments.config)?;
+    if !config.database.exists() {
+        return Err(Failure::data(format!("there is no store at {} yet", config.database.display())));
+    }
+    let store = open_store(&config).await?;
+    let (defects, _) = store.defects(&DefectFilter::default()).await.map_err(ServeError::from)?;
+    store.close().await;
+    match arguments.format {
+        Format::Geojson => write_geojson(&defects, arguments.out.as_deref()),
+    }
+}
+
+fn write_geojson(defects: &[Defect], out: Option<&Path>) -> Result<(), Failure> {
+    let text = format!("{}\n", defects_geojson(defects));
+    match out {
+        Some(path) => std::fs::write(path, text)
+            .map_err(|e| Failure::unavailable(format!("cannot write {}: {e}", path.display()))),
+        None => std::io::stdout().write_all(text.as_bytes()).map_err(Failure::unavailable),
+    }
+}
+
+impl From<ReplayError> for Failure {
+    fn from(error: ReplayError) -> Self {
+        Self::data(error)
+    }
+}
+
+impl From<NetworkError> for Failure {
+    fn from(error: NetworkError) -> Self {
+        ServeError::from(error).into()
+    }
+}

@@ -1,0 +1,312 @@
+//! Takes messages from the broker into the store.
+//!
+//! Two tasks: one polls the connection and hands messages on, the other commits them in batches and acknowledges only
+//! then. What cannot be read is stored as rejected with its reason and acknowledged too, or it would come for ever. An
+//! acknowledgement belongs to the connection that brought the message: after a reconnect the broker sends again what it
+//! had not been told about, and the store knows it already.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish};
+use rumqttc::v5::{AsyncClient, Event as MqttEvent, EventLoop, MqttOptions};
+use tokio::sync::{mpsc, watch};
+
+use super::config::Broker;
+use super::model::Sighting;
+use super::store::{Incoming, Store};
+use crate::clock::Clock;
+use crate::schema::event::EventData;
+use crate::schema::evidence::MAX_EVIDENCE_BYTES;
+use crate::schema::topic::TopicName;
+use crate::schema::{Event, EventKind, Evidence, Topic};
+
+/// Larger packets the broker must not send; the largest proper ones are pictures.
+const MAX_PACKET_BYTES: u32 = MAX_EVIDENCE_BYTES as u32 + 16 * 1024;
+/// Unacknowledged messages that the broker may have on the way.
+const RECEIVE_MAXIMUM: u16 = 500;
+const BATCH: usize = 500;
+/// More than `RECEIVE_MAXIMUM`, so that the polling task never waits for the committing one.
+const QUEUE: usize = 2048;
+/// The broker keeps what arrives while this service is away.
+const SESSION_EXPIRY_SECONDS: u32 = 7 * 24 * 3600;
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How the connection does, for the status page.
+#[derive(Debug, Default)]
+pub struct IngestHealth {
+    connected: AtomicBool,
+    received: AtomicU64,
+    repeated: AtomicU64,
+}
+
+impl IngestHealth {
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Messages since the start.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Messages that were known already.
+    #[must_use]
+    pub fn repeated(&self) -> u64 {
+        self.repeated.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error("cannot read the broker password in {path}: {source}")]
+    Password { path: std::path::PathBuf, source: std::io::Error },
+}
+
+struct Arrived {
+    publish: Publish,
+    connection: u64,
+}
+
+/// Starts both tasks. They end when `stop` becomes true; what was committed is acknowledged first.
+pub fn start(
+    broker: &Broker,
+    site: &TopicName,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    stop: watch::Receiver<bool>,
+) -> Result<(Arc<IngestHealth>, tokio::task::JoinHandle<()>), IngestError> {
+    let mut options = MqttOptions::new(format!("umsicht-central-{site}"), broker.host.clone(), broker.port);
+    options.set_keep_alive(KEEP_ALIVE);
+    options.set_clean_start(false);
+    options.set_session_expiry_interval(Some(SESSION_EXPIRY_SECONDS));
+    options.set_receive_maximum(Some(RECEIVE_MAXIMUM));
+    options.set_max_packet_size(Some(MAX_PACKET_BYTES));
+    options.set_manual_acks(true);
+    if let Some(login) = &broker.login {
+        let password = std::fs::read_to_string(&login.password_file)
+            .map_err(|source| IngestError::Password { path: login.password_file.clone(), source })?;
+        options.set_credentials(login.user_name.clone(), password.trim_end_matches(['\r', '\n']));
+    }
+    let (client, connection) = AsyncClient::new(options, QUEUE);
+    let health = Arc::new(IngestHealth::default());
+    let current = Arc::new(AtomicU64::new(0));
+    let (queue, arrivals) = mpsc::channel(QUEUE);
+    let filters: Vec<Filter> =
+        Topic::subscriptions(site).into_iter().map(|path| Filter::new(path, QoS::AtLeastOnce)).collect();
+    let poller = Poller {
+        address: format!("{}:{}", broker.host, broker.port),
+        client: client.clone(),
+        filters,
+        queue,
+        health: Arc::clone(&health),
+        current: Arc::clone(&current),
+    };
+    let committer = Committer { site: site.clone(), client, store, clock, health: Arc::clone(&health), current };
+    let task = tokio::spawn(async move {
+        let polling = tokio::spawn(poller.run(connection, stop.clone()));
+        committer.run(arrivals, stop).await;
+        // The polling task goes on for a moment so that the last acknowledgements leave.
+        let _ = polling.await;
+    });
+    Ok((health, task))
+}
+
+struct Poller {
+    address: String,
+    client: AsyncClient,
+    filters: Vec<Filter>,
+    queue: mpsc::Sender<Arrived>,
+    health: Arc<IngestHealth>,
+    current: Arc<AtomicU64>,
+}
+
+impl Poller {
+    async fn run(self, mut connection: EventLoop, mut stop: watch::Receiver<bool>) {
+        let mut pause = FIRST_PAUSE;
+        let mut complained = false;
+        loop {
+            let event = tokio::select! {
+                event = connection.poll() => event,
+                () = stopped(&mut stop) => break,
+            };
+            match event {
+                Ok(MqttEvent::Incoming(Packet::ConnAck(_))) => {
+                    tracing::info!(broker = %self.address, "connected to the broker");
+                    self.current.fetch_add(1, Ordering::AcqRel);
+                    self.health.connected.store(true, Ordering::Relaxed);
+                    (pause, complained) = (FIRST_PAUSE, false);
+                    // A new session has no subscriptions; an old one does not mind being told again.
+                    if let Err(error) = self.client.try_subscribe_many(self.filters.clone()) {
+                        tracing::error!(%error, "cannot subscribe");
+                    }
+                }
+                Ok(MqttEvent::Incoming(Packet::Publish(publish))) => {
+                    self.health.received.fetch_add(1, Ordering::Relaxed);
+                    let arrived = Arrived { publish, connection: self.current.load(Ordering::Acquire) };
+                    if self.queue.send(arrived).await.is_err() {
+                        break;
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    self.health.connected.store(false, Ordering::Relaxed);
+                    if !std::mem::replace(&mut complained, true) {
+                        tracing::warn!(broker = %self.address, %error, "no connection to the broker; trying again");
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = stopped(&mut stop) => break,
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+        self.health.connected.store(false, Ordering::Relaxed);
+        // Close the queue first: the committer then acknowledges the rest, and a last round of polling sends it.
+        drop(self.queue);
+        let _ = self.client.try_disconnect();
+        let _ = tokio::time::timeout(Duration::from_millis(500), async {
+            while connection.poll().await.is_ok() {}
+        })
+        .await;
+    }
+}
+
+struct Committer {
+    site: TopicName,
+    client: AsyncClient,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    health: Arc<IngestHealth>,
+    current: Arc<AtomicU64>,
+}
+
+impl Committer {
+    async fn run(self, mut arrivals: mpsc::Receiver<Arrived>, mut stop: watch::Receiver<bool>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while arrivals.recv_many(&mut batch, BATCH).await > 0 {
+            let messages: Vec<Incoming> = batch.iter().filter_map(|a| self.read(&a.publish)).collect();
+            if !self.commit(&messages, &mut stop).await {
+                return;
+            }
+            let connection = self.current.load(Ordering::Acquire);
+            for arrived in batch.drain(..).filter(|a| a.connection == connection) {
+                if let Err(error) = self.client.try_ack(&arrived.publish) {
+                    // Not lost: the broker sends the message again, and the store knows it.
+                    tracing::warn!(%error, "an acknowledgement could not be queued");
+                }
+            }
+        }
+    }
+
+    /// False when the service stops before the store took the batch; the broker then keeps the messages.
+    async fn commit(&self, messages: &[Incoming], stop: &mut watch::Receiver<bool>) -> bool {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.store.commit(messages, self.clock.now()).await {
+                Ok(committed) => {
+                    self.health.repeated.fetch_add(committed.repeated as u64, Ordering::Relaxed);
+                    if committed.rejected > 0 {
+                        tracing::warn!(count = committed.rejected, "messages rejected; see /api/v1/rejected");
+                    }
+                    return true;
+                }
+                Err(error) if error.is_transient() => tracing::warn!(%error, "the store cannot write; trying again"),
+                Err(error) => tracing::error!(%error, "the store does not take messages; nothing is acknowledged"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stopped(stop) => return false,
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn read(&self, publish: &Publish) -> Option<Incoming> {
+        let topic = String::from_utf8_lossy(&publish.topic);
+        read(&self.site, &topic, &publish.payload)
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A dropped sender means the same.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// One message as it is committed; `None` for what is known and not kept (health and status of devices).
+#[must_use]
+pub fn read(site: &TopicName, topic: &str, payload: &[u8]) -> Option<Incoming> {
+    match understood(site, topic, payload) {
+        Ok(incoming) => incoming,
+        Err(reason) => {
+            Some(Incoming::Rejected { topic: topic.to_owned(), reason, payload: payload.to_vec() })
+        }
+    }
+}
+
+fn understood(site: &TopicName, topic: &str, payload: &[u8]) -> Result<Option<Incoming>, String> {
+    let parsed: Topic = topic.parse().map_err(|e| format!("{e}"))?;
+    match parsed {
+        Topic::RoadEvent { site: of, kind } if of == *site => event(kind, payload).map(Some),
+        Topic::RoadEvidence { site: of, event_id } if of == *site => {
+            let evidence = Evidence::from_payload(event_id, payload.to_vec()).map_err(|e| e.to_string())?;
+            Ok(Some(Incoming::Evidence(evidence)))
+        }
+        Topic::DeviceEvent { site: of, kind, .. } if of == *site => event(kind, payload).map(Some),
+        Topic::DeviceHealth { site: of, .. } | Topic::DeviceStatus { site: of, .. } if of == *site => Ok(None),
+        _ => Err(format!("not a topic that is read here for site {site}")),
+    }
+}
+
+fn event(kind: EventKind, payload: &[u8]) -> Result<Incoming, String> {
+    let event = Event::from_json(payload).map_err(|e| e.to_string())?;
+    if event.kind() != kind {
+        return Err(format!("the topic says {} but the event says {}", kind.name(), event.kind().name()));
+    }
+    Ok(sighting(event))
+}
+
+fn sighting(event: Event) -> Incoming {
+    match event.data {
+        EventData::RoadDamage(damage) => {
+            Incoming::Sighting(Box::new(Sighting { id: event.id, hour: crate::clock::hour_of(event.time), damage }))
+        }
+    }
+}
+
+/// The sighting in one CloudEvent, for replays.
+pub fn sighting_from_json(payload: &[u8]) -> Result<Sighting, crate::schema::RejectedEvent> {
+    let event = Event::from_json(payload)?;
+    match event.data {
+        EventData::RoadDamage(damage) => {
+            Ok(Sighting { id: event.id, hour: crate::clock::hour_of(event.time), damage })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_rejected_with_its_reason() {
+        let site = TopicName::new("soest").unwrap();
+        let reason = |topic: &str, payload: &[u8]| match read(&site, topic, payload) {
+            Some(Incoming::Rejected { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert!(reason("umsicht/1/soest/road/event/road.damage", b"{").contains("not a CloudEvents"));
+        assert!(reason("umsicht/1/soest/road/gossip", b"").contains("no topic"));
+        assert!(reason("umsicht/1/unna/road/event/road.damage", b"{}").contains("site soest"));
+        let id = crate::schema::EventId::random();
+        assert!(reason(&format!("umsicht/1/soest/road/evidence/{id}"), b"png").contains("JPEG"));
+        assert!(read(&site, "umsicht/1/soest/bus7/status", b"offline").is_none());
+    }
+}
