@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::config;
 use super::export::defects_geojson;
 use super::model::Defect;
 use super::network::{Network, NetworkError, read_sections};
 use super::replay::{ReplayError, defects_of, read_events};
 use super::serve::{ServeError, import_network, open_store, profile_of, serve};
 use super::store::DefectFilter;
-use super::config;
 use crate::clock::SystemClock;
 use crate::failure::Failure;
 

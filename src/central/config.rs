@@ -100,7 +100,9 @@ mod tests {
     fn all_problems_are_told_at_once() {
         let text = "site = \"a b\"\n[http]\nlisten = \"8080\"\n[broker]\nuser_name = \"x\"\n[store]\ndatabse = \"a\"\n";
         let error = config::parse(Path::new("c.toml"), text, checked).unwrap_err().to_string();
-        for part in ["c.toml:1: site", "town.name", "c.toml:3: http.listen", "password_file", "did you mean `database`?"] {
+        for part in
+            ["c.toml:1: site", "town.name", "c.toml:3: http.listen", "password_file", "did you mean `database`?"]
+        {
             assert!(error.contains(part), "{part} is not in {error}");
         }
     }

@@ -35,6 +35,7 @@ const SESSION_EXPIRY_SECONDS: u32 = 7 * 24 * 3600;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LAST_ROUND: Duration = Duration::from_millis(150);
 
 /// How the connection does, for the status page.
 #[derive(Debug, Default)]
@@ -112,7 +113,6 @@ pub fn start(
     let task = tokio::spawn(async move {
         let polling = tokio::spawn(poller.run(connection, stop.clone()));
         committer.run(arrivals, stop).await;
-        // The polling task goes on for a moment so that the last acknowledgements leave.
         let _ = polling.await;
     });
     Ok((health, task))
@@ -169,13 +169,15 @@ impl Poller {
             }
         }
         self.health.connected.store(false, Ordering::Relaxed);
-        // Close the queue first: the committer then acknowledges the rest, and a last round of polling sends it.
+        // The committer ends when the queue is closed and empty; its last acknowledgements leave in a last round.
         drop(self.queue);
-        let _ = self.client.try_disconnect();
-        let _ = tokio::time::timeout(Duration::from_millis(500), async {
-            while connection.poll().await.is_ok() {}
-        })
-        .await;
+        for last in [false, true] {
+            if last && self.client.try_disconnect().is_err() {
+                break;
+            }
+            let round = async { while connection.poll().await.is_ok() {} };
+            let _ = tokio::time::timeout(LAST_ROUND, round).await;
+        }
     }
 }
 
@@ -245,9 +247,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 pub fn read(site: &TopicName, topic: &str, payload: &[u8]) -> Option<Incoming> {
     match understood(site, topic, payload) {
         Ok(incoming) => incoming,
-        Err(reason) => {
-            Some(Incoming::Rejected { topic: topic.to_owned(), reason, payload: payload.to_vec() })
-        }
+        Err(reason) => Some(Incoming::Rejected { topic: topic.to_owned(), reason, payload: payload.to_vec() }),
     }
 }
 
@@ -285,9 +285,7 @@ fn sighting(event: Event) -> Incoming {
 pub fn sighting_from_json(payload: &[u8]) -> Result<Sighting, crate::schema::RejectedEvent> {
     let event = Event::from_json(payload)?;
     match event.data {
-        EventData::RoadDamage(damage) => {
-            Ok(Sighting { id: event.id, hour: crate::clock::hour_of(event.time), damage })
-        }
+        EventData::RoadDamage(damage) => Ok(Sighting { id: event.id, hour: crate::clock::hour_of(event.time), damage }),
     }
 }
 

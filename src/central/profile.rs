@@ -88,7 +88,8 @@ fn priority_rule(table: &Table) -> Option<PriorityRule> {
     let severity = points("severity_points", table);
     let pothole = points("pothole_points", table);
     let extent = points("extent_points", table);
-    let extent_full = table.number("extent_full_square_metres", 0.01..=1e6).required("extent_full_square_metres = 10.0");
+    let extent_full =
+        table.number("extent_full_square_metres", 0.01..=1e6).required("extent_full_square_metres = 10.0");
     let certainty = points("certainty_points", table);
     let full = table.integer("certainty_full_sightings", 2..=1000).required("certainty_full_sightings = 4");
     let roads = table.table("road_class_points");
@@ -107,7 +108,10 @@ fn priority_rule(table: &Table) -> Option<PriorityRule> {
         unknown_road_points: unknown?,
     };
     if rule.largest_sum() > 100.0 + 1e-9 {
-        table.wrong("severity_points", &format!("all points together can reach {}; write numbers that sum to at most 100", rule.largest_sum()));
+        table.wrong(
+            "severity_points",
+            &format!("all points together can reach {}; write numbers that sum to at most 100", rule.largest_sum()),
+        );
         return None;
     }
     Some(rule)

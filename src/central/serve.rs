@@ -91,8 +91,7 @@ pub async fn serve(
     }
 
     let (stop, stopping) = watch::channel(false);
-    let (health, ingesting) =
-        ingest::start(&config.broker, &config.site, store.clone(), clock, stopping.clone())?;
+    let (health, ingesting) = ingest::start(&config.broker, &config.site, store.clone(), clock, stopping.clone())?;
     let api = Api::new(
         config.site.to_string(),
         config.town_name.clone(),

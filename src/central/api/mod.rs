@@ -82,12 +82,10 @@ impl Api {
 }
 
 #[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Umsicht central",
-        description = "Road damage of a town, in order of urgency. Positions are WGS 84 degrees, sizes metres. Times of road events are rounded to the hour.",
-    ),
-)]
+#[openapi(info(
+    title = "Umsicht central",
+    description = "Road damage of a town, in order of urgency. Positions are WGS 84 degrees, sizes metres. Times of road events are rounded to the hour.",
+))]
 struct Document;
 
 fn described() -> OpenApiRouter<Api> {

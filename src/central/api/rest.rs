@@ -67,9 +67,7 @@ impl DefectsQuery {
         }
         let class = self.class.map(|c| c.parse::<DamageClass>()).transpose().map_err(|e| bad(e.to_string()))?;
         let status = match self.status {
-            Some(name) => {
-                Some(DefectStatus::from_name(&name).ok_or_else(|| bad(format!("unknown status {name:?}")))?)
-            }
+            Some(name) => Some(DefectStatus::from_name(&name).ok_or_else(|| bad(format!("unknown status {name:?}")))?),
             None => None,
         };
         Ok(DefectFilter { min_priority: self.min_priority, class, status, limit: Some(checked_limit(self.limit)?) })

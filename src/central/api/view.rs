@@ -193,11 +193,7 @@ impl From<model::Defect> for Defect {
             sightings: summary.sightings,
             first_seen: summary.first_seen,
             last_seen: summary.last_seen,
-            section: defect.section.map(|s| Section {
-                id: s.id.0,
-                name: s.name,
-                road_class: s.road_class.name(),
-            }),
+            section: defect.section.map(|s| Section { id: s.id.0, name: s.name, road_class: s.road_class.name() }),
             grade: defect.grade,
             priority: defect.priority,
             reasons: defect

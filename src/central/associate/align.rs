@@ -220,10 +220,12 @@ fn surprise(covariance: Covariance, offset: EastNorth) -> f64 {
 fn offset_share(offset: Covariance, own: Covariance) -> Covariance {
     // The offset's covariance is isotropic, so the product stays symmetric.
     let variance = offset.east_east;
-    offset.plus(own).inverse().map_or(Covariance { east_east: 0.0, east_north: 0.0, north_north: 0.0 }, |i| Covariance {
-        east_east: variance * i.east_east,
-        east_north: variance * i.east_north,
-        north_north: variance * i.north_north,
+    offset.plus(own).inverse().map_or(Covariance { east_east: 0.0, east_north: 0.0, north_north: 0.0 }, |i| {
+        Covariance {
+            east_east: variance * i.east_east,
+            east_north: variance * i.east_north,
+            north_north: variance * i.north_north,
+        }
     })
 }
 

@@ -17,10 +17,11 @@ pub fn summarise(group: &[&Sighting]) -> Option<Summary> {
     let best = group.iter().copied().max_by(|a, b| a.damage.score.total_cmp(&b.damage.score))?;
     let frame = LocalFrame::at(first.damage.position);
     let parts = group.iter().map(|s| (frame.local_from_latlon(s.damage.position), s.damage.position_covariance));
-    let (position, covariance) = fused(parts)?;
+    let (position, mut covariance) = fused(parts)?;
+    // A negative zero would not come back from a store.
+    covariance.east_north += 0.0;
     let calibrated = group.iter().any(|s| s.damage.calibrated);
-    let sized: Vec<&RoadDamage> =
-        group.iter().map(|s| &s.damage).filter(|d| d.calibrated || !calibrated).collect();
+    let sized: Vec<&RoadDamage> = group.iter().map(|s| &s.damage).filter(|d| d.calibrated || !calibrated).collect();
     Some(Summary {
         class: likeliest_class(&group),
         position: frame.latlon_from_local(position),

@@ -90,8 +90,7 @@ mod tests {
     fn unchanged_groups_change_nothing() {
         let groups = [vec![event(1)], vec![event(2), event(3)]];
         let first = keep_identities(&groups, &BTreeMap::new(), &BTreeSet::new());
-        let belonged =
-            BTreeMap::from([(event(1), first.ids[0]), (event(2), first.ids[1]), (event(3), first.ids[1])]);
+        let belonged = BTreeMap::from([(event(1), first.ids[0]), (event(2), first.ids[1]), (event(3), first.ids[1])]);
         let again = keep_identities(&groups, &belonged, &BTreeSet::new());
         assert_eq!(again.ids, first.ids);
         assert!(again.gone.is_empty());

@@ -2,7 +2,7 @@ use super::*;
 use crate::central::testing::{ORIGIN, sighting};
 use crate::schema::DamageClass;
 use proptest::prelude::*;
-use rand::{RngExt as _, SeedableRng};
+use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,13 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
 }
 
 /// Passes over potholes at the given places, each with a common offset; the truth is the place's index.
-fn drive(places: &[(f64, f64)], passes: u32, drift_metres: f64, detection: f64, seed: u64) -> (Vec<Placed>, Vec<usize>) {
+fn drive(
+    places: &[(f64, f64)],
+    passes: u32,
+    drift_metres: f64,
+    detection: f64,
+    seed: u64,
+) -> (Vec<Placed>, Vec<usize>) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let own_metres = 0.25;
     let sigma = drift_metres.hypot(own_metres);

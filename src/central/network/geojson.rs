@@ -9,8 +9,7 @@ use crate::central::model::RoadClass;
 use crate::geo::LatLon;
 
 pub(super) fn read(path: &Path) -> Result<Vec<Street>, NetworkError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| NetworkError::Io { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| NetworkError::Io { path: path.to_owned(), source })?;
     let bad = |why: String| NetworkError::GeoJson { path: path.to_owned(), why };
     match text.parse::<GeoJson>().map_err(|e| bad(e.to_string()))? {
         GeoJson::FeatureCollection(collection) => {

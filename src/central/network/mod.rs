@@ -80,10 +80,7 @@ impl RTreeObject for Piece {
     type Envelope = AABB<[f64; 2]>;
 
     fn envelope(&self) -> Self::Envelope {
-        AABB::from_corners(
-            [self.from.east_metres, self.from.north_metres],
-            [self.to.east_metres, self.to.north_metres],
-        )
+        AABB::from_corners([self.from.east_metres, self.from.north_metres], [self.to.east_metres, self.to.north_metres])
     }
 }
 
@@ -131,9 +128,8 @@ impl Network {
     #[must_use]
     pub fn section_at(&self, position: LatLon, heading_degrees: f64) -> Option<&Section> {
         let here = self.frame?.local_from_latlon(position);
-        let around = self
-            .pieces
-            .locate_within_distance([here.east_metres, here.north_metres], MAX_DISTANCE_METRES.powi(2));
+        let around =
+            self.pieces.locate_within_distance([here.east_metres, here.north_metres], MAX_DISTANCE_METRES.powi(2));
         let cost = |piece: &Piece| {
             let section = &self.sections[piece.section];
             distance_to_piece(here, piece.from, piece.to)

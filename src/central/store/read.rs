@@ -47,10 +47,8 @@ impl Store {
 
     pub async fn defect(&self, id: DefectId) -> Result<Option<(Defect, Vec<SightingWithPicture>)>, StoreError> {
         let pool = &self.shared.readers;
-        let row = sqlx::query("SELECT * FROM defects WHERE id = ?")
-            .bind(&id.as_bytes()[..])
-            .fetch_optional(pool)
-            .await?;
+        let row =
+            sqlx::query("SELECT * FROM defects WHERE id = ?").bind(&id.as_bytes()[..]).fetch_optional(pool).await?;
         let Some(row) = row else { return Ok(None) };
         let sightings = sqlx::query(concat!(
             "SELECT ",
@@ -122,9 +120,10 @@ impl Store {
 
     /// Class and grade of each defect that lies on a section.
     pub async fn grades_by_section(&self) -> Result<Vec<(SectionId, DamageClass, f64)>, StoreError> {
-        let rows = sqlx::query("SELECT section, class, grade FROM defects WHERE section IS NOT NULL ORDER BY section, id")
-            .fetch_all(&self.shared.readers)
-            .await?;
+        let rows =
+            sqlx::query("SELECT section, class, grade FROM defects WHERE section IS NOT NULL ORDER BY section, id")
+                .fetch_all(&self.shared.readers)
+                .await?;
         rows.iter()
             .map(|row| {
                 Ok((SectionId(row.try_get("section")?), rows::class(row.try_get("class")?)?, row.try_get("grade")?))

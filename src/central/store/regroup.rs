@@ -59,13 +59,10 @@ pub(super) async fn everything(
     network: &Network,
     profile: &Profile,
 ) -> Result<Vec<Change>, StoreError> {
-    let rows = sqlx::query(concat!(
-        "SELECT ",
-        sighting_columns!(),
-        " FROM sightings s JOIN models m ON m.id = s.model"
-    ))
-    .fetch_all(&mut *connection)
-    .await?;
+    let rows =
+        sqlx::query(concat!("SELECT ", sighting_columns!(), " FROM sightings s JOIN models m ON m.id = s.model"))
+            .fetch_all(&mut *connection)
+            .await?;
     let members = rows.iter().map(rows::sighting).collect::<Result<Vec<_>, _>>()?;
     rewrite(connection, members, network, profile).await
 }

@@ -49,11 +49,8 @@ pub(super) fn sighting(row: &SqliteRow) -> Result<StoredSighting, StoreError> {
         simulated: row.try_get("simulated")?,
         has_evidence: row.try_get("has_evidence")?,
     };
-    let sighting = Sighting {
-        id: EventId::from_bytes(bytes(row.try_get("id")?)?),
-        hour: at(row.try_get("hour")?)?,
-        damage,
-    };
+    let sighting =
+        Sighting { id: EventId::from_bytes(bytes(row.try_get("id")?)?), hour: at(row.try_get("hour")?)?, damage };
     let defect = row.try_get::<Option<&[u8]>, _>("defect")?.map(bytes).transpose()?.map(DefectId::from_bytes);
     Ok(StoredSighting { seq: row.try_get("seq")?, sighting, defect })
 }
