@@ -30,7 +30,7 @@ impl Tensor {
     }
 
     /// Takes over shape and values, keeping its memory.
-    fn copy_from(&mut self, shape: impl Iterator<Item = usize>, data: &[f32]) {
+    pub fn copy_from(&mut self, shape: impl Iterator<Item = usize>, data: &[f32]) {
         self.shape.clear();
         self.shape.extend(shape);
         self.data.clear();
