@@ -1,11 +1,135 @@
 //! `umsicht edge …`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::edge::check::check;
+use crate::edge::config::EdgeConfig;
+use crate::edge::replay::Replay;
+use crate::edge::report::PassId;
+use crate::edge::run::run;
 use crate::failure::Failure;
 
-#[derive(Debug, clap::Subcommand)]
-pub enum Command {}
+const RUN_EXAMPLES: &str = "\
+Example:
+  umsicht edge run --config /etc/umsicht/edge-road.toml
+
+Stops in order on SIGTERM; what was committed and not sent waits in the spool for the next start.";
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  umsicht edge replay --video drive.mp4 --gnss drive.nmea --out events.jsonl
+      one CloudEvent per line; the camera is assumed, so positions are indications
+  umsicht edge replay --config edge-road.toml --video pictures/ --gnss drive.gpx --out events.jsonl
+      a folder of pictures, with the measured camera; pictures/times.csv may give their times
+  umsicht edge replay --video drive.mp4 --gnss drive.nmea --out events.jsonl --detections boxes.jsonl
+      also every box of every frame
+
+The first picture is taken to be of the time of the first fix.";
+
+const CHECK_EXAMPLES: &str = "\
+Example:
+  umsicht edge check --config /etc/umsicht/edge-road.toml
+
+Exit codes: 0 all is in place (there may be warnings), 64 the configuration is wrong, 69 something is missing.";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The service: judges what the camera sees and reports it to the broker.
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArguments),
+    /// Looks whether everything is in place, and says what to do about what is not.
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArguments),
+    /// Judges a recorded drive without a broker, as fast as possible, and writes the events to a file.
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(ReplayArguments),
+}
 
 impl Command {
     pub fn run(self) -> Result<(), Failure> {
-        match self {}
+        match self {
+            Self::Run(arguments) => arguments.run(),
+            Self::Check(arguments) => arguments.run(),
+            Self::Replay(arguments) => arguments.run(),
+        }
     }
+}
+
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// The device's settings; config/edge-road.toml is a commented example.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Names the pass, for tests; else it is random.
+    #[arg(long, value_name = "ID", value_parser = pass_id)]
+    pass_id: Option<PassId>,
+}
+
+impl RunArguments {
+    fn run(self) -> Result<(), Failure> {
+        run(EdgeConfig::read(&self.config)?, self.pass_id)
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The device's settings.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl CheckArguments {
+    fn run(self) -> Result<(), Failure> {
+        let config = EdgeConfig::read(&self.config)?;
+        println!("ok    config    {}", self.config.display());
+        let findings = check(&config);
+        for finding in &findings {
+            println!("{finding}");
+        }
+        let failed: Vec<&str> = findings.iter().filter(|f| f.failed()).map(|f| f.check).collect();
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::unavailable(format!("not in place: {}", failed.join(", "))))
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    /// Camera, model and site as on a device; without it a usual dash-cam is assumed.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder with manifest.toml, when there is no configuration.
+    #[arg(long, value_name = "DIR", default_value = "models", conflicts_with = "config")]
+    models: PathBuf,
+    /// A video file, or a folder of pictures.
+    #[arg(long, value_name = "PATH")]
+    video: PathBuf,
+    /// Where the vehicle was: NMEA 0183 (RMC and GGA) or GPX.
+    #[arg(long, value_name = "FILE")]
+    gnss: PathBuf,
+    /// Where the events go, one CloudEvent per line.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Where every box of every frame goes, one per line.
+    #[arg(long, value_name = "FILE")]
+    detections: Option<PathBuf>,
+    /// Names the pass: the same drive twice under different names is two passes. Else it is random.
+    #[arg(long, value_name = "ID", value_parser = pass_id)]
+    pass_id: Option<PassId>,
+}
+
+impl ReplayArguments {
+    fn run(self) -> Result<(), Failure> {
+        let Self { config, models, video, gnss, out, detections, pass_id } = self;
+        eprintln!("{}", Replay { config, models, video, gnss, out, detections, pass_id }.run()?);
+        Ok(())
+    }
+}
+
+fn pass_id(text: &str) -> Result<PassId, String> {
+    PassId::from_text(text).ok_or_else(|| "is empty; write any name".into())
 }

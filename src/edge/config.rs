@@ -60,6 +60,13 @@ pub struct MountedCamera {
     pub antenna_left_metres: f64,
 }
 
+impl MountedCamera {
+    #[must_use]
+    pub fn camera(&self) -> Camera {
+        Camera::new(self.intrinsics, self.mounting)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelConfig {
     /// Holds `manifest.toml`.

@@ -6,6 +6,7 @@
 
 pub mod anonymise;
 pub mod camera;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod detection;
@@ -15,10 +16,13 @@ pub mod frame;
 pub mod infer;
 pub mod judge;
 pub mod locate;
+pub mod pipeline;
 pub mod postprocess;
 pub mod preprocess;
 pub mod publish;
+pub mod replay;
 pub mod report;
+pub mod run;
 pub mod source;
 pub mod spool;
 pub mod track;

@@ -1,5 +1,11 @@
 //! Sends what the spool holds to the broker, and owns the delivery: an item leaves the spool on its PUBACK, and only then.
 //!
+//! A PUBACK is not taken at more than it says:
+//! - "no matching subscribers" means that nobody got the item: it stays in the spool and is sent again every few seconds
+//!   until the town's service listens;
+//! - a broker that dies takes with it what it has acknowledged and not yet passed on. So an acknowledged item leaves the
+//!   spool only when the broker has shown signs of life [`SETTLE`] later; if the connection breaks before, it is sent again.
+//!
 //! The client library forgets what is in flight when the broker has lost the session, so nothing is left to it: every
 //! connection starts clean with a client of its own, and what was not acknowledged on the last one is sent again under
 //! the same id. Receivers tell doubles by the id. One task polls; items go into the client's queue without waiting, at most
@@ -29,7 +35,12 @@ const WINDOW: usize = 16;
 /// A picture, its topic and its packet's head fit; the same limit both ways.
 const MAX_PACKET_BYTES: u32 = MAX_EVIDENCE_BYTES as u32 + 8 * 1024;
 const PACKET_HEAD_BYTES: usize = 16;
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Also the longest time without a sign of life from the broker.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// How long the broker is given to pass an item on before the spool forgets it.
+const SETTLE: Duration = Duration::from_secs(3);
+/// When to try again what nobody listened to.
+const UNHEARD_PAUSE: Duration = Duration::from_secs(2);
 /// A broker that takes items and acknowledges none for so long is as good as gone.
 const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
@@ -49,8 +60,12 @@ pub struct PublishStats {
     pub connected: bool,
     /// Connections made so far.
     pub connections: u64,
-    /// Items that the broker has taken.
+    /// Acknowledged by the broker.
     pub acknowledged: u64,
+    /// Sent while nobody listened; they are sent again.
+    pub unheard: u64,
+    /// The broker has everything of so many commits, see [`delivered`].
+    pub delivered_commits: u64,
     /// Items that the broker refuses or that are too large for it; they stay in the spool and are tried on the next connection.
     pub refused: u64,
 }
@@ -82,6 +97,10 @@ struct Delivery {
     sent: HashMap<u16, Option<Ticket>>,
     /// Not to be taken from the spool (again) on this connection.
     taken: BTreeSet<Ticket>,
+    /// Acknowledged, oldest first, and since when.
+    settling: VecDeque<(Instant, Ticket)>,
+    /// Nobody listened, oldest first, and when that was.
+    unheard: VecDeque<(Instant, Ticket)>,
     max_packet_bytes: usize,
     last_progress: Instant,
     connected: bool,
@@ -134,6 +153,8 @@ impl Publisher {
             queued: VecDeque::new(),
             sent: HashMap::new(),
             taken: BTreeSet::new(),
+            settling: VecDeque::new(),
+            unheard: VecDeque::new(),
             max_packet_bytes: MAX_PACKET_BYTES as usize,
             last_progress: Instant::now(),
             connected: false,
@@ -154,6 +175,7 @@ impl Publisher {
                         event = &mut poll => break event.map_err(Box::new)?,
                         () = changed => {}
                         _ = patience.tick() => {
+                            delivery.retry_unheard();
                             if !delivery.sent.is_empty() && delivery.last_progress.elapsed() > ACK_TIMEOUT {
                                 return Err(Broken::Silent);
                             }
@@ -168,13 +190,22 @@ impl Publisher {
                     }
                 }
             };
+            if matches!(event, Event::Incoming(_)) {
+                delivery.settle(&self.spool, SETTLE);
+            }
             match event {
                 Event::Incoming(Packet::ConnAck(answer)) => self.connected(&mut delivery, &answer),
                 Event::Incoming(Packet::PubAck(answer)) => self.acknowledged(&mut delivery, &answer),
                 Event::Outgoing(Sent::Publish(packet_id)) => delivery.was_sent(packet_id),
                 _ => {}
             }
-            if stopping && delivery.queued.is_empty() && delivery.sent.is_empty() {
+            let outstanding = !delivery.queued.is_empty() || !delivery.sent.is_empty();
+            let commits = self.spool.commits();
+            if !outstanding && self.spool.len() == delivery.settling.len() {
+                self.stats.send_if_modified(|s| std::mem::replace(&mut s.delivered_commits, commits) != commits);
+            }
+            if stopping && !outstanding {
+                delivery.settle(&self.spool, Duration::ZERO);
                 self.stats.send_modify(|stats| stats.connected = false);
                 return goodbye(&delivery.client, &mut connection).await;
             }
@@ -237,11 +268,18 @@ impl Publisher {
         delivery.last_progress = Instant::now();
         let Some(Some(ticket)) = delivery.sent.remove(&answer.pkid) else { return };
         match answer.reason {
-            // Nobody listening is the broker's business; it has the item.
-            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => {
-                self.spool.acknowledge(ticket);
-                delivery.taken.remove(&ticket);
+            PubAckReason::Success => {
+                delivery.settling.push_back((Instant::now(), ticket));
                 self.stats.send_modify(|stats| stats.acknowledged += 1);
+            }
+            PubAckReason::NoMatchingSubscribers => {
+                if delivery.unheard.is_empty() {
+                    tracing::warn!(
+                        "nobody listens at the broker: is the town's service running, with this site's name?"
+                    );
+                }
+                delivery.unheard.push_back((Instant::now(), ticket));
+                self.stats.send_modify(|stats| stats.unheard += 1);
             }
             reason => self.refused(&format!("{ticket:?}"), &format!("the broker answered {reason:?}")),
         }
@@ -260,6 +298,26 @@ impl Delivery {
         }
     }
 
+    /// Lets the spool forget what was acknowledged at least `age` ago; to be called on a sign of life.
+    fn settle(&mut self, spool: &Spool, age: Duration) {
+        while let Some((since, ticket)) = self.settling.front().copied()
+            && since.elapsed() >= age
+        {
+            self.settling.pop_front();
+            self.taken.remove(&ticket);
+            spool.acknowledge(ticket);
+        }
+    }
+
+    fn retry_unheard(&mut self) {
+        while let Some((since, ticket)) = self.unheard.front().copied()
+            && since.elapsed() >= UNHEARD_PAUSE
+        {
+            self.unheard.pop_front();
+            self.taken.remove(&ticket);
+        }
+    }
+
     fn was_sent(&mut self, packet_id: u16) {
         if self.sent.is_empty() {
             self.last_progress = Instant::now();
@@ -268,6 +326,13 @@ impl Delivery {
             self.sent.insert(packet_id, item);
         }
     }
+}
+
+/// Resolves when the broker has acknowledged everything that was committed before the call.
+pub async fn delivered(spool: &Spool, stats: &mut watch::Receiver<PublishStats>) {
+    let commits = spool.commits();
+    // A publisher that has ended delivers nothing more; waiting on would be for ever.
+    let _ = stats.wait_for(|stats| stats.delivered_commits >= commits).await;
 }
 
 /// Disconnects properly, so that the broker does not publish the last will.

@@ -8,22 +8,19 @@ use std::sync::Arc;
 use crate::edge::spool::record::{Item, Part};
 use crate::edge::spool::segment::Segment;
 use crate::edge::spool::{Priority, Ticket};
-use crate::schema::{EventId, EventKind};
 
-/// Where an item lies and what it is.
+/// Where an item lies.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     pub segment: u64,
     pub at: u64,
     pub frame_bytes: usize,
-    pub id: EventId,
     pub part: Part,
-    pub kind: EventKind,
 }
 
 impl Place {
     pub fn of(item: &Item, segment: u64, at: u64, frame_bytes: usize) -> Self {
-        Self { segment, at, frame_bytes, id: item.id, part: item.part, kind: item.kind }
+        Self { segment, at, frame_bytes, part: item.part }
     }
 }
 
@@ -51,6 +48,12 @@ impl Index {
         let place = self.items.remove(&ticket)?;
         self.live_bytes -= place.frame_bytes as u64;
         Some(place)
+    }
+
+    /// Removes the item unless it has moved from `place`.
+    pub fn remove_at(&mut self, ticket: Ticket, place: &Place) -> bool {
+        let there = self.items.get(&ticket).is_some_and(|p| (p.segment, p.at) == (place.segment, place.at));
+        there && self.remove(ticket).is_some()
     }
 
     /// Used while reading segments, where a done record names the sequence only.

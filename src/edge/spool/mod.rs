@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use time::OffsetDateTime;
@@ -31,6 +32,7 @@ use self::index::{Index, Place};
 pub use self::record::Part;
 use self::record::{Item, Record};
 use self::segment::{Contents, Segment, State};
+use crate::edge::anonymise::RedactedImage;
 use crate::schema::event::EventData;
 use crate::schema::evidence::MAX_EVIDENCE_BYTES;
 use crate::schema::{Event, EventId, EventKind};
@@ -78,8 +80,22 @@ pub struct Draft {
     pub source: String,
     pub time: OffsetDateTime,
     pub data: EventData,
-    /// JPEG of a redacted picture.
-    pub evidence: Option<Vec<u8>>,
+    /// By its type nothing but a redacted picture is ever stored or sent.
+    pub picture: Option<RedactedImage>,
+}
+
+impl Draft {
+    /// The event with its id, and its picture as a JPEG. A picture that cannot be made small enough is left out, and the
+    /// event says so.
+    #[must_use]
+    pub fn into_event(self) -> (Event, Option<Vec<u8>>) {
+        let jpeg = self.picture.and_then(|picture| picture.to_jpeg());
+        let mut data = self.data;
+        match &mut data {
+            EventData::RoadDamage(damage) => damage.has_evidence = jpeg.is_some(),
+        }
+        (Event { id: EventId::random(), source: self.source, time: self.time, data }, jpeg)
+    }
 }
 
 /// An item to be sent.
@@ -148,6 +164,7 @@ pub struct Spool {
     writer: Mutex<Writer>,
     index: Mutex<Index>,
     changed: Notify,
+    commits: AtomicU64,
     /// Held as long as the spool is open.
     _lock: File,
 }
@@ -179,6 +196,8 @@ impl Spool {
             writer: Mutex::new(writer),
             index: Mutex::new(index),
             changed: Notify::new(),
+            // What was found at opening counts as one.
+            commits: AtomicU64::new(1),
             _lock: lock,
         };
         Ok((spool, recovery))
@@ -188,43 +207,49 @@ impl Spool {
     ///
     /// An event for which there is no room fails the commit, a picture for which there is none is dropped and counted.
     pub fn commit(&self, drafts: Vec<Draft>) -> Result<Vec<EventId>, SpoolError> {
-        if let Some(jpeg) = drafts.iter().filter_map(|d| d.evidence.as_ref()).find(|j| j.len() > MAX_EVIDENCE_BYTES) {
-            return Err(SpoolError::EvidenceTooLarge(jpeg.len()));
-        }
-        let mut ids = Vec::with_capacity(drafts.len());
+        let encoded = drafts.into_iter().map(Draft::into_event).collect();
+        self.commit_encoded(encoded)
+    }
+
+    fn commit_encoded(&self, events: Vec<(Event, Option<Vec<u8>>)>) -> Result<Vec<EventId>, SpoolError> {
+        let mut ids = Vec::with_capacity(events.len());
         let mut items = Vec::new();
-        for Draft { source, time, data, evidence } in drafts {
-            let event = Event { id: EventId::random(), source, time, data };
+        for (event, jpeg) in events {
+            if let Some(bytes) = jpeg.as_ref().map(Vec::len).filter(|bytes| *bytes > MAX_EVIDENCE_BYTES) {
+                return Err(SpoolError::EvidenceTooLarge(bytes));
+            }
             let (id, kind) = (event.id, event.kind());
             ids.push(id);
             let item = |priority, part, payload| Item { sequence: 0, id, priority, part, kind, payload };
             items.push(item(Priority::of(kind), Part::Event, event.to_json()));
-            items.extend(evidence.map(|jpeg| item(Priority::Evidence, Part::Evidence, jpeg)));
+            items.extend(jpeg.map(|jpeg| item(Priority::Evidence, Part::Evidence, jpeg)));
         }
         self.write(&mut self.lock_writer(), items)?;
+        self.commits.fetch_add(1, Ordering::SeqCst);
         self.changed.notify_waiters();
         Ok(ids)
     }
 
-    /// The most urgent and oldest item that is not in `except`. An item that cannot be read any more is given up.
+    /// The most urgent and oldest item that is not in `except`. An item that was changed on disk is given up and counted.
     pub fn next_to_send(&self, except: &BTreeSet<Ticket>) -> Result<Option<Outgoing>, SpoolError> {
-        let (ticket, place, segment) = {
-            let index = self.lock_index();
-            let Some((ticket, place)) = index.next(except) else { return Ok(None) };
-            (ticket, place, Arc::clone(&index.segments[&place.segment]))
-        };
-        match segment.read(place.at, place.frame_bytes).map_err(self.failed("read"))? {
-            Some(Record::Item(item)) => {
-                Ok(Some(Outgoing { ticket, id: place.id, kind: place.kind, part: place.part, payload: item.payload }))
+        loop {
+            let (ticket, place, segment) = {
+                let index = self.lock_index();
+                let Some((ticket, place)) = index.next(except) else { return Ok(None) };
+                (ticket, place, Arc::clone(&index.segments[&place.segment]))
+            };
+            match segment.read(place.at, place.frame_bytes).map_err(self.failed("read"))? {
+                Some(Record::Item(Item { id, kind, part, payload, .. })) => {
+                    return Ok(Some(Outgoing { ticket, id, kind, part, payload }));
+                }
+                _ => {
+                    let mut index = self.lock_index();
+                    // Tidying may have moved it in the meantime; then the next round finds it.
+                    if index.remove_at(ticket, &place) {
+                        *index.dropped.entry(ticket.priority).or_default() += 1;
+                    }
+                }
             }
-            _ => Err(self.failed("read")(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!(
-                    "{} of event {} was changed on disk",
-                    if place.part == Part::Event { "data" } else { "picture" },
-                    place.id
-                ),
-            ))),
         }
     }
 
@@ -252,7 +277,19 @@ impl Spool {
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lock_index().len() == 0
+        self.len() == 0
+    }
+
+    /// Items that are not yet acknowledged and forgotten.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock_index().len()
+    }
+
+    /// Successful commits so far; what was found at opening counts as the first.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
     }
 
     /// Resolves when something was committed or acknowledged after the call.
@@ -286,10 +323,10 @@ impl Spool {
             writer.next_sequence += 1;
             let ticket = Ticket { priority: item.priority, sequence: item.sequence };
             let at = bytes.len();
-            let (id, part, kind) = (item.id, item.part, item.kind);
+            let part = item.part;
             Record::Item(item).encode(&mut bytes);
             let frame_bytes = bytes.len() - at;
-            placed.push((ticket, Place { segment: 0, at: at as u64, frame_bytes, id, part, kind }));
+            placed.push((ticket, Place { segment: 0, at: at as u64, frame_bytes, part }));
         }
         let done = self.make_room(&mut placed)?;
         // What found no room is simply not written.

@@ -8,7 +8,7 @@ use super::*;
 use crate::geo::{Covariance, LatLon};
 use crate::schema::{DamageClass, ModelRef, PassTag, RoadDamage};
 
-fn draft(evidence_bytes: Option<usize>) -> Draft {
+fn event(evidence_bytes: Option<usize>) -> (Event, Option<Vec<u8>>) {
     let damage = RoadDamage {
         class: DamageClass::Pothole,
         score: 0.5,
@@ -25,12 +25,13 @@ fn draft(evidence_bytes: Option<usize>) -> Draft {
         simulated: false,
         has_evidence: evidence_bytes.is_some(),
     };
-    Draft {
+    let draft = Draft {
         source: "/umsicht/soest".into(),
         time: datetime!(2026-03-17 09:00 UTC),
         data: EventData::RoadDamage(damage),
-        evidence: evidence_bytes.map(|n| vec![0xff; n]),
-    }
+        picture: None,
+    };
+    (draft.into_event().0, evidence_bytes.map(|n| vec![0xff; n]))
 }
 
 fn open(folder: &Path) -> (Spool, Recovery) {
@@ -61,7 +62,7 @@ fn events_come_before_pictures_and_both_survive_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let committed = {
         let (spool, _) = open(folder.path());
-        spool.commit(vec![draft(Some(2000)), draft(None)]).unwrap()
+        spool.commit_encoded(vec![event(Some(2000)), event(None)]).unwrap()
     };
     let (spool, recovery) = open(folder.path());
     assert_eq!(recovery, Recovery { items: 3, ..Recovery::default() });
@@ -76,7 +77,7 @@ fn events_come_before_pictures_and_both_survive_reopening() {
 fn what_is_acknowledged_and_flushed_is_not_sent_again() {
     let folder = tempfile::tempdir().unwrap();
     let (spool, _) = open(folder.path());
-    let committed = spool.commit(vec![draft(None), draft(None)]).unwrap();
+    let committed = spool.commit_encoded(vec![event(None), event(None)]).unwrap();
     spool.acknowledge(waiting(&spool)[0].ticket);
     drop(spool);
     let (spool, _) = open(folder.path());
@@ -96,7 +97,7 @@ fn damage_in_the_middle_costs_one_record_and_keeps_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let committed = {
         let (spool, _) = open(folder.path());
-        (0..3).map(|_| spool.commit(vec![draft(None)]).unwrap()[0]).collect::<Vec<_>>()
+        (0..3).map(|_| spool.commit_encoded(vec![event(None)]).unwrap()[0]).collect::<Vec<_>>()
     };
     let segment = segments(folder.path()).remove(0);
     let length = std::fs::metadata(&segment).unwrap().len();
@@ -118,7 +119,7 @@ fn under_pressure_pictures_go_first_and_every_loss_is_counted() {
     let picture_bytes = 100_000;
     let mut committed = BTreeSet::new();
     for _ in 0..100 {
-        committed.extend(spool.commit(vec![draft(Some(picture_bytes))]).unwrap());
+        committed.extend(spool.commit_encoded(vec![event(Some(picture_bytes))]).unwrap());
         assert!(spool.stats().bytes_on_disk <= MIN_QUOTA_BYTES + MIN_QUOTA_BYTES / 16);
     }
     assert_eq!(ids(&spool), committed, "no event is given up for a picture");
@@ -133,7 +134,7 @@ fn sent_items_free_their_space() {
     let folder = tempfile::tempdir().unwrap();
     let (spool, _) = open(folder.path());
     for _ in 0..100 {
-        spool.commit(vec![draft(Some(100_000))]).unwrap();
+        spool.commit_encoded(vec![event(Some(100_000))]).unwrap();
         waiting(&spool).iter().for_each(|item| spool.acknowledge(item.ticket));
     }
     assert!(spool.stats().dropped.is_empty());
@@ -151,7 +152,7 @@ proptest! {
             let (spool, _) = open(folder.path());
             let mut ends = Vec::new();
             let committed: Vec<_> = (0..6).map(|_| {
-                let id = spool.commit(vec![draft(None)]).unwrap()[0];
+                let id = spool.commit_encoded(vec![event(None)]).unwrap()[0];
                 ends.push(spool.stats().bytes_on_disk);
                 id
             }).collect();
@@ -166,7 +167,7 @@ proptest! {
         let (spool, recovery) = open(folder.path());
         prop_assert_eq!(ids(&spool), committed[..whole].iter().copied().collect::<BTreeSet<_>>());
         prop_assert!(recovery.set_aside.is_empty());
-        let next = spool.commit(vec![draft(None)]).unwrap()[0];
+        let next = spool.commit_encoded(vec![event(None)]).unwrap()[0];
         drop(spool);
         prop_assert!(ids(&open(folder.path()).0).contains(&next));
     }
@@ -180,8 +181,8 @@ proptest! {
         for step in steps {
             match step {
                 0..5 => {
-                    let drafts = (0..=step).map(|i| draft((i == 3).then_some(30_000))).collect();
-                    expected.extend(spool.commit(drafts).unwrap());
+                    let events = (0..=step).map(|i| event((i == 3).then_some(30_000))).collect();
+                    expected.extend(spool.commit_encoded(events).unwrap());
                 }
                 5..8 => for item in waiting(&spool).into_iter().take(usize::from(step)) {
                     spool.acknowledge(item.ticket);

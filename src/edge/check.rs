@@ -1,0 +1,204 @@
+//! `umsicht edge check`: is everything in place? Each check says what it found, or what to do.
+
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::{AsyncClient, Event, MqttOptions};
+use time::OffsetDateTime;
+
+use crate::edge::config::EdgeConfig;
+use crate::edge::detector::Detector;
+use crate::edge::fix::FixLog;
+use crate::edge::frame::CameraImage;
+use crate::edge::publish::BrokerConfig;
+use crate::edge::source::{self, SourceError};
+
+const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Ok(String),
+    /// It works, but not as well as it could.
+    Warn(String),
+    Fail(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub check: &'static str,
+    pub verdict: Verdict,
+}
+
+impl Finding {
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        matches!(self.verdict, Verdict::Fail(_))
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, text) = match &self.verdict {
+            Verdict::Ok(text) => ("ok  ", text),
+            Verdict::Warn(text) => ("warn", text),
+            Verdict::Fail(text) => ("FAIL", text),
+        };
+        write!(f, "{word}  {:<9} {text}", self.check)
+    }
+}
+
+/// All checks, in the order of the flow; none stops the others.
+#[must_use]
+pub fn check(config: &EdgeConfig) -> Vec<Finding> {
+    let gnss = FixLog::read(&config.gnss.file);
+    let starts_at = config.starts_at.or(gnss.as_ref().ok().and_then(FixLog::first_at));
+    let first = first_picture(config, starts_at.unwrap_or(OffsetDateTime::UNIX_EPOCH));
+    let verdicts = [
+        ("source", source_verdict(&first)),
+        ("gnss", gnss_verdict(&gnss, config.starts_at)),
+        ("camera", camera_verdict(config, first.as_ref().ok())),
+        ("model", model_verdict(config, first.as_ref().ok())),
+        ("spool", spool_verdict(&config.spool.folder, config.spool.quota_bytes)),
+        ("broker", broker_verdict(&config.broker)),
+    ];
+    verdicts.into_iter().map(|(check, verdict)| Finding { check, verdict }).collect()
+}
+
+fn first_picture(config: &EdgeConfig, starts_at: OffsetDateTime) -> Result<CameraImage, SourceError> {
+    let none = || SourceError::Unusable { input: "the source".into(), reason: "gives no picture".into() };
+    source::open(&config.source, starts_at)?.next_image()?.map(|captured| captured.image).ok_or_else(none)
+}
+
+fn source_verdict(first: &Result<CameraImage, SourceError>) -> Verdict {
+    match first {
+        Ok(image) => Verdict::Ok(format!("gives pictures of {}×{} pixels", image.width_px(), image.height_px())),
+        Err(error) => Verdict::Fail(error.to_string()),
+    }
+}
+
+fn gnss_verdict(gnss: &Result<FixLog, crate::edge::fix::FixError>, starts_at: Option<OffsetDateTime>) -> Verdict {
+    let log = match gnss {
+        Ok(log) => log,
+        Err(error) => return Verdict::Fail(error.to_string()),
+    };
+    let span = match (log.first_at(), log.last_at()) {
+        (Some(first), Some(last)) => format!("{} fixes, {first} to {last}", log.fixes().len()),
+        _ => return Verdict::Fail("holds no fix".into()),
+    };
+    if starts_at.is_some_and(|at| log.at(at).is_none()) {
+        return Verdict::Warn(format!("{span}; none at source.starts_at: are both in UTC?"));
+    }
+    let report = log.report();
+    if report.skipped > 0 {
+        return Verdict::Warn(format!(
+            "{span}; {} of {} lines cannot be used: {}",
+            report.skipped,
+            report.read,
+            report.describe("line")
+        ));
+    }
+    Verdict::Ok(span)
+}
+
+fn camera_verdict(config: &EdgeConfig, first: Option<&CameraImage>) -> Verdict {
+    let Some(camera) = &config.camera else {
+        return Verdict::Warn("not measured: positions and sizes are indications; write a [camera] section".into());
+    };
+    let (width, height) = (camera.intrinsics.width_px, camera.intrinsics.height_px);
+    match first {
+        Some(image) if (image.width_px(), image.height_px()) != (width, height) => Verdict::Fail(format!(
+            "[camera] describes {width}×{height} pixels, the source gives {}×{}; measure it at that size",
+            image.width_px(),
+            image.height_px()
+        )),
+        _ => Verdict::Ok(format!("measured at {width}×{height} pixels")),
+    }
+}
+
+fn model_verdict(config: &EdgeConfig, first: Option<&CameraImage>) -> Verdict {
+    let model = &config.model;
+    let mut detector = match Detector::open_with(&model.folder, &model.name, &model.backend) {
+        Ok(detector) => detector,
+        Err(error) => return Verdict::Fail(error.to_string()),
+    };
+    let reference = detector.model_ref();
+    let mut text =
+        format!("{} {}, its hash is right, runs on {}", reference.name, reference.version, detector.backend_name());
+    if let Some(image) = first {
+        // The first run prepares memory; the second is what a frame costs.
+        for _ in 0..2 {
+            let started = Instant::now();
+            if let Err(error) = detector.detect(image) {
+                return Verdict::Fail(error.to_string());
+            }
+            if let Some((head, _)) = text.split_once(", one picture") {
+                text.truncate(head.len());
+            }
+            text += &format!(", one picture in {} ms", started.elapsed().as_millis());
+        }
+    }
+    Verdict::Ok(text)
+}
+
+fn spool_verdict(folder: &Path, quota_bytes: u64) -> Verdict {
+    let probe = folder.join("check");
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        let mut file = std::fs::File::create(&probe)?;
+        file.write_all(&[0; 64 * 1024])?;
+        file.sync_all()?;
+        std::fs::remove_file(&probe)
+    };
+    let started = Instant::now();
+    if let Err(error) = write() {
+        return Verdict::Fail(format!("{} cannot be written: {error}; set spool.folder", folder.display()));
+    }
+    let text = format!("{} takes 64 KiB, synced, in {} ms", folder.display(), started.elapsed().as_millis());
+    match free_bytes(folder) {
+        Some(free) if free < quota_bytes => Verdict::Warn(format!(
+            "{text}; {} MiB are free but spool.quota_bytes asks for {} MiB",
+            free >> 20,
+            quota_bytes >> 20
+        )),
+        Some(free) => Verdict::Ok(format!("{text}; {} MiB free", free >> 20)),
+        None => Verdict::Ok(text),
+    }
+}
+
+/// As `df` tells it; the standard library has no call for it.
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let output = std::process::Command::new("df").args(["-B1", "--output=avail"]).arg(folder).output().ok()?;
+    String::from_utf8(output.stdout).ok()?.lines().nth(1)?.trim().parse().ok()
+}
+
+fn broker_verdict(broker: &BrokerConfig) -> Verdict {
+    let address = format!("{}:{}", broker.host, broker.port);
+    let advice = "is it running, is the port open, are broker.host and broker.port right?";
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return Verdict::Fail("the network's thread does not start".into());
+    };
+    // Its own name: the same would throw out the service that may be running.
+    let mut options = MqttOptions::new(format!("{}-check", broker.client_id), &broker.host, broker.port);
+    options.set_connection_timeout(BROKER_TIMEOUT.as_secs());
+    let answer = runtime.block_on(async {
+        let (_client, mut connection) = AsyncClient::new(options, 1);
+        tokio::time::timeout(BROKER_TIMEOUT, async {
+            loop {
+                match connection.poll().await {
+                    Ok(Event::Incoming(Packet::ConnAck(_))) => return Ok(()),
+                    Ok(_) => {}
+                    Err(error) => return Err(error.to_string()),
+                }
+            }
+        })
+        .await
+    });
+    match answer {
+        Ok(Ok(())) => Verdict::Ok(format!("{address} answers")),
+        Ok(Err(error)) => Verdict::Fail(format!("{address} refuses: {error}; {advice}")),
+        Err(_) => Verdict::Fail(format!("{address} does not answer within {} s; {advice}", BROKER_TIMEOUT.as_secs())),
+    }
+}

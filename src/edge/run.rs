@@ -1,0 +1,133 @@
+//! `umsicht edge run`: the service on the device.
+//!
+//! The publisher starts before anything else, so that a device whose camera fails still sends what it had seen. SIGTERM and
+//! SIGINT end the run in order: open tracks are judged and committed, the spool is written down, the broker told.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::edge::config::EdgeConfig;
+use crate::edge::detector::Detector;
+use crate::edge::judge::road::RoadJudgeConfig;
+use crate::edge::pipeline::{Counters, Outbox, PipelineError, Playback, RoadPipeline};
+use crate::edge::publish::{Publisher, delivered};
+use crate::edge::replay::read_fixes;
+use crate::edge::report::PassId;
+use crate::edge::source;
+use crate::edge::spool::{Spool, SpoolError};
+use crate::failure::Failure;
+
+/// What is left when a run fails or is stopped is given so long to be sent; the rest goes at the next start.
+const FAREWELL: Duration = Duration::from_secs(8);
+
+impl From<SpoolError> for Failure {
+    fn from(error: SpoolError) -> Self {
+        Self::unavailable(error)
+    }
+}
+
+/// Runs until the source ends or the process is told to stop.
+pub fn run(config: EdgeConfig, pass_id: Option<PassId>) -> Result<(), Failure> {
+    let (spool, recovery) = Spool::open(&config.spool.folder, config.spool.quota_bytes)?;
+    if recovery.items > 0 {
+        tracing::info!(items = recovery.items, "the spool holds items of an earlier run; they are sent now");
+    }
+    for path in &recovery.set_aside {
+        tracing::error!("a damaged part of the spool was set aside: {}; what was sound in it is kept", path.display());
+    }
+    let spool = Arc::new(spool);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::unavailable(format!("cannot start the network's thread: {e}")))?;
+    let publisher =
+        Publisher::new(config.broker.clone(), config.site.clone(), config.device.clone(), Arc::clone(&spool));
+    let mut stats = publisher.stats();
+    let (end, ended) = watch::channel(false);
+    let publishing = runtime.spawn(publisher.run(ended));
+    let (stop, mut stopped) = watch::channel(false);
+    let stop_judging = Arc::new(AtomicBool::new(false));
+    runtime.spawn(stop_on_signal(stop, Arc::clone(&stop_judging)));
+
+    let judged = judge(&config, pass_id, &spool, &stop_judging);
+    runtime.block_on(async {
+        let failed = judged.is_err();
+        tokio::select! {
+            () = delivered(&spool, &mut stats) => {}
+            () = tokio::time::sleep(FAREWELL), if failed => {}
+            _ = stopped.wait_for(|stopped| *stopped) => {}
+        }
+        end.send_replace(true);
+        if tokio::time::timeout(FAREWELL, publishing).await.is_err() {
+            tracing::warn!("the broker does not answer; what is left is sent at the next start");
+        }
+    });
+    judged
+}
+
+fn judge(config: &EdgeConfig, pass_id: Option<PassId>, spool: &Arc<Spool>, stop: &AtomicBool) -> Result<(), Failure> {
+    let pass_id = pass_id.unwrap_or_else(PassId::random);
+    keep_pass_id(&config.spool.folder, &pass_id)?;
+    let fixes = read_fixes(&config.gnss.file, config.gnss.max_gap_millis)?;
+    let starts_at = config.starts_at.or(fixes.first_at());
+    let starts_at = starts_at.ok_or_else(|| Failure::data(format!("{}: holds no fix", config.gnss.file.display())))?;
+    let mut source = source::open(&config.source, starts_at).map_err(PipelineError::from)?;
+    let counters = Arc::new(Counters::default());
+    let result = RoadPipeline {
+        site: config.site.clone(),
+        pass_id,
+        fixes,
+        camera: config.camera,
+        judge: RoadJudgeConfig::default(),
+        simulated: false,
+        detector: Detector::open_with(&config.model.folder, &config.model.name, &config.model.backend)?,
+        outbox: Outbox::Spool(Arc::clone(spool)),
+        observer: Box::new(|_, _| {}),
+        counters: Arc::clone(&counters),
+    }
+    .run(source.as_mut(), Playback::of(config.frames), stop);
+    tracing::info!(
+        frames = counters.frames.load(Ordering::Relaxed),
+        dropped_frames = counters.dropped_frames.load(Ordering::Relaxed),
+        frames_without_fix = counters.frames_without_fix.load(Ordering::Relaxed),
+        detections = counters.detections.load(Ordering::Relaxed),
+        events = counters.events.load(Ordering::Relaxed),
+        "the source has ended"
+    );
+    Ok(result?)
+}
+
+async fn stop_on_signal(stop: watch::Sender<bool>, stop_judging: Arc<AtomicBool>) {
+    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::warn!("signals cannot be caught; stopping will not be in order");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    stop_judging.store(true, Ordering::Relaxed);
+    stop.send_replace(true);
+    // The sender lives on, so that a wait for it does not end for another reason.
+    std::future::pending().await
+}
+
+/// Written before the first frame, replaced as a whole.
+fn keep_pass_id(folder: &Path, pass_id: &PassId) -> Result<(), Failure> {
+    let write = || -> std::io::Result<()> {
+        let (new, kept) = (folder.join("pass_id.new"), folder.join("pass_id"));
+        let mut file = std::fs::File::create(&new)?;
+        writeln!(file, "{}", pass_id.as_str())?;
+        file.sync_all()?;
+        std::fs::rename(new, kept)
+    };
+    write().map_err(|e| Failure::unavailable(format!("{}: the pass id cannot be kept: {e}", folder.display())))
+}
