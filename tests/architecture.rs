@@ -153,7 +153,9 @@ fn collect(folder: &Path, root: &Path, found: &mut Vec<(PathBuf, Vec<String>)>) 
             if module.last().is_some_and(|m| m == "mod") {
                 module.pop();
             }
-            if !matches!(module.first().map(String::as_str), Some("lib" | "main")) {
+            // Unit tests in a file of their own may use whatever they need, as those at the end of a file.
+            let is_tests = module.last().is_some_and(|m| m == "tests");
+            if !is_tests && !matches!(module.first().map(String::as_str), Some("lib" | "main")) {
                 found.push((path, module));
             }
         }

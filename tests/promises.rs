@@ -5,6 +5,12 @@
 
 mod architecture;
 mod backend_parity;
+mod bad_input;
+mod broker_outage;
+mod config_errors;
 mod foreign_model;
 mod models_eval;
 mod privacy;
+mod spool_crash;
+mod support;
+mod systemd;

@@ -1,0 +1,63 @@
+//! What several promises need: a real Mosquitto that can be killed, a subscriber that collects, events to send.
+
+pub mod mosquitto;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use image::{Rgb, RgbImage};
+use time::macros::datetime;
+use umsicht::edge::anonymise::{RedactedImage, redact};
+use umsicht::edge::config::assumed_camera;
+use umsicht::edge::frame::CameraImage;
+use umsicht::edge::locate::Footprint;
+use umsicht::edge::spool::Draft;
+use umsicht::geo::{Covariance, LatLon};
+use umsicht::schema::event::EventData;
+use umsicht::schema::{DamageClass, ModelRef, PassTag, RoadDamage};
+
+/// The built program.
+pub fn umsicht() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_umsicht"));
+    command.env_remove("RUST_LOG");
+    command
+}
+
+/// Its exit code and stderr, with `folder` written as `DIR`.
+pub fn outcome(output: &Output, folder: &Path) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).replace(&folder.display().to_string(), "DIR");
+    format!("exit {}\n{text}", output.status.code().unwrap_or(-1))
+}
+
+/// A picture of bare asphalt, made by the only way there is to make one.
+pub fn picture() -> RedactedImage {
+    let asphalt = RgbImage::from_fn(640, 480, |x, y| Rgb([(x * 7 + y * 13) as u8, (x * y) as u8, (x ^ y) as u8]));
+    let footprint = Footprint { near_metres: 5.0, far_metres: 6.0, right_metres: -0.5, left_metres: 0.5 };
+    redact(&CameraImage::new(asphalt), &assumed_camera(640, 480), &footprint, &[]).unwrap()
+}
+
+/// A damage; `number` tells it from others.
+pub fn damage(number: u32, picture: Option<RedactedImage>) -> Draft {
+    let damage = RoadDamage {
+        class: DamageClass::Pothole,
+        score: 0.5,
+        position: LatLon { lat: 50.0, lon: 8.0 },
+        position_covariance: Covariance::isotropic(0.5),
+        heading_degrees: 135.0,
+        length_metres: 0.5,
+        width_metres: 0.25,
+        area_square_metres: 0.125,
+        calibrated: true,
+        pass: PassTag(format!("{number:08x}")),
+        frames_seen: 3,
+        model: ModelRef { name: "road".into(), version: "0.1.0".into(), sha256: "ab".into() },
+        simulated: false,
+        has_evidence: picture.is_some(),
+    };
+    Draft {
+        source: "/umsicht/soest".into(),
+        time: datetime!(2026-03-17 09:00 UTC),
+        data: EventData::RoadDamage(damage),
+        picture,
+    }
+}
