@@ -34,8 +34,9 @@ arm64: prepare-arm64 ## the edge for aarch64 (Raspberry Pi, Jetson and others), 
 prepare-build prepare-demo prepare-test prepare-arm64: prepare-%:
 	@scripts/prepare.sh $*
 
+# Not `npm ci`: some versions of npm refuse a lock file that leaves out optional packages of other systems.
 ui/node_modules/.package-lock.json: ui/package.json ui/package-lock.json | prepare-build
-	@$(ENV) say 'npm: installing what the user interface is built with' && npm --prefix ui ci --no-audit --no-fund
+	@$(ENV) say 'npm: installing what the user interface is built with' && npm --prefix ui install --no-save --no-audit --no-fund
 	@touch $@
 
 ui/dist/index.html: $(UI_SOURCES) ui/node_modules/.package-lock.json
