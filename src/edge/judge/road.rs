@@ -12,7 +12,7 @@ use crate::edge::camera::{Camera, GroundPoint};
 use crate::edge::detection::Detection;
 use crate::edge::frame::Frame;
 use crate::edge::locate::{AREA_SHARE, AntennaOffset, LocateNoise, heading_covariance, locate};
-use crate::edge::track::{Placed, Track, TrackId, Tracker, TrackerConfig};
+use crate::edge::track::{Placed, Track, TrackId, Tracker, TrackerConfig, Update};
 use crate::geo::{Covariance, LatLon};
 use crate::schema::DamageClass;
 
@@ -107,13 +107,13 @@ impl RoadJudge {
                 self.keep_best_view(*id, frame, one);
             }
         }
-        self.sightings(update.closed)
+        self.sightings(update)
     }
 
     /// The sightings of what is still open at the end of a run.
     pub fn finish(&mut self) -> Vec<Sighting> {
-        let open = self.tracker.finish();
-        self.sightings(open)
+        let update = self.tracker.finish();
+        self.sightings(update)
     }
 
     fn keep_best_view(&mut self, id: TrackId, frame: &Frame, one: &Placed) {
@@ -125,9 +125,16 @@ impl RoadJudge {
         }
     }
 
-    fn sightings(&mut self, closed: Vec<(TrackId, Track)>) -> Vec<Sighting> {
+    fn sightings(&mut self, update: Update) -> Vec<Sighting> {
+        for (id, by) in update.absorbed {
+            if let Some(view) = self.pictures.remove(&id)
+                && self.pictures.get(&by).is_none_or(|best| view.quality > best.quality)
+            {
+                self.pictures.insert(by, view);
+            }
+        }
         let mut sightings = Vec::new();
-        for (id, track) in closed {
+        for (id, track) in update.closed {
             let picture = self.pictures.remove(&id).and_then(|view| view.picture);
             if self.is_confirmed(&track) {
                 sightings.extend(self.sighting(&track, picture));
@@ -149,9 +156,7 @@ impl RoadJudge {
         let estimate = &track.estimate;
         let extent = estimate.extent();
         let fix = &track.best_fix;
-        let antenna_at = frame.local_from_latlon(fix.position);
-        let range = antenna_at.distance_metres(estimate.centre());
-        let ahead = GroundPoint { forward_metres: range, left_metres: 0.0 };
+        let ahead = GroundPoint { forward_metres: track.best_range_metres, left_metres: 0.0 };
         let covariance = estimate
             .covariance()
             .plus(heading_covariance(ahead, fix.heading_degrees, &self.config.noise))
@@ -159,7 +164,7 @@ impl RoadJudge {
         Some(Sighting {
             class: track.class(),
             score: track.max_score,
-            position: frame.latlon_from_local(estimate.centre()),
+            position: frame.latlon_from_local(track.centre()),
             position_covariance: covariance,
             heading_degrees: estimate.heading_degrees(),
             length_metres: extent.length_metres(),

@@ -1,15 +1,18 @@
 //! The extent of a tracked thing, estimated from its four edges over all frames of a pass.
 //!
 //! Axes: *along* the heading at the first observation, *left* of it; metres from that observation's centre. Each edge is
-//! the inverse-variance mean of the frames in which the picture did not cut it off. Where it always did, or where the
-//! observations of an edge wander by more than [`WANDERING_METRES`] (a crack field that goes on), the outermost one counts.
+//! the inverse-variance mean of the frames in which the picture did not cut it off; where it always did, the outermost one
+//! counts. An edge that is seen well outside the estimate starts anew there, because a crack field may go on; one that is
+//! seen well inside is a partial box and is left out, unless such boxes become the majority.
 
 use crate::edge::locate::{Edge, LocatedBox};
 use crate::geo::{Covariance, EastNorth, direction_of};
 
 use super::View;
 
-const WANDERING_METRES: f64 = 3.0;
+/// An edge farther off than this many sigmas and this many metres is no longer the same observation.
+const OUTLIER_SIGMAS: f64 = 3.0;
+const OUTLIER_METRES: f64 = 0.3;
 
 /// A rectangle in the track's axes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,65 +44,136 @@ impl Extent {
         }
     }
 
+    /// Shared area as a share of the area both cover together, 0..1.
+    #[must_use]
+    pub fn overlap_of_both(&self, other: &Self) -> f64 {
+        let shared = self.shared_area(other);
+        let all = self.area() + other.area() - shared;
+        if all > 0.0 { shared / all } else { 0.0 }
+    }
+
+    #[must_use]
+    pub fn area(&self) -> f64 {
+        self.length_metres() * self.width_metres()
+    }
+
+    fn shared_area(&self, other: &Self) -> f64 {
+        let along = (self.far.min(other.far) - self.near.max(other.near)).max(0.0);
+        let across = (self.left.min(other.left) - self.right.max(other.right)).max(0.0);
+        along * across
+    }
+
     /// Shared area as a share of the smaller one, 0..1.
     #[must_use]
     pub fn overlap_of_smaller(&self, other: &Self) -> f64 {
-        let along = (self.far.min(other.far) - self.near.max(other.near)).max(0.0);
-        let across = (self.left.min(other.left) - self.right.max(other.right)).max(0.0);
-        let smaller = (self.length_metres() * self.width_metres()).min(other.length_metres() * other.width_metres());
-        if smaller > 0.0 { along * across / smaller } else { 0.0 }
+        let smaller = self.area().min(other.area());
+        if smaller > 0.0 { self.shared_area(other) / smaller } else { 0.0 }
     }
 }
 
 /// One edge over many frames.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct EdgeEstimate {
+    /// +1 where larger is farther out, −1 where smaller is.
+    outwards: f64,
     weight: f64,
     weighted_sum: f64,
-    mounting_sigma_metres: f64,
-    lowest: f64,
-    highest: f64,
-    lowest_whole: f64,
-    highest_whole: f64,
-    outwards: f64,
+    /// Σ (weight × sigma)² of the boxes alone.
+    box_sum: f64,
+    /// Σ weight × sigma of the mounting.
+    mounting_sum: f64,
+    used: u32,
+    outside_in_a_row: u32,
+    inside: u32,
+    /// Outermost observation of those that the picture cut off, or that an absorbed track brought.
+    at_least: Option<f64>,
 }
 
 impl EdgeEstimate {
     fn new(outwards: f64) -> Self {
         Self {
+            outwards,
             weight: 0.0,
             weighted_sum: 0.0,
-            mounting_sigma_metres: f64::INFINITY,
-            lowest: f64::INFINITY,
-            highest: f64::NEG_INFINITY,
-            lowest_whole: f64::INFINITY,
-            highest_whole: f64::NEG_INFINITY,
-            outwards,
+            box_sum: 0.0,
+            mounting_sum: 0.0,
+            used: 0,
+            outside_in_a_row: 0,
+            inside: 0,
+            at_least: None,
         }
     }
 
     fn add(&mut self, at: f64, edge: &Edge) {
-        self.lowest = self.lowest.min(at);
-        self.highest = self.highest.max(at);
-        self.mounting_sigma_metres = self.mounting_sigma_metres.min(edge.mounting_sigma_metres);
-        if !edge.cut {
-            let weight = 1.0 / edge.sigma_metres().max(0.01).powi(2);
-            self.weight += weight;
-            self.weighted_sum += weight * at;
-            self.lowest_whole = self.lowest_whole.min(at);
-            self.highest_whole = self.highest_whole.max(at);
+        if self.weight == 0.0 {
+            if edge.cut {
+                self.reach(at);
+            } else {
+                self.start(at, edge);
+            }
+            return;
+        }
+        let outside = (at - self.weighted_sum / self.weight) * self.outwards;
+        let (own_box, own_mounting) = self.sigmas_metres();
+        let sigma = edge.box_sigma_metres.hypot(own_box).hypot(edge.mounting_sigma_metres - own_mounting);
+        let surprising = outside.abs() > OUTLIER_METRES + OUTLIER_SIGMAS * sigma;
+        match (surprising, outside > 0.0) {
+            (true, true) => {
+                self.outside_in_a_row += 1;
+                // At few frames a second the first such view may be the only one.
+                if self.used <= 2 || self.outside_in_a_row >= 2 {
+                    self.start(at, edge);
+                }
+            }
+            (true, false) if !edge.cut => {
+                self.inside += 1;
+                if self.inside > self.used {
+                    self.start(at, edge);
+                }
+            }
+            (false, _) if !edge.cut => {
+                self.outside_in_a_row = 0;
+                self.take(at, edge);
+            }
+            _ => {}
         }
     }
 
-    fn metres(&self) -> f64 {
-        let outermost = if self.outwards > 0.0 { self.highest } else { self.lowest };
-        let wanders = self.highest_whole - self.lowest_whole > WANDERING_METRES;
-        if self.weight > 0.0 && !wanders { self.weighted_sum / self.weight } else { outermost }
+    fn start(&mut self, at: f64, edge: &Edge) {
+        *self = Self { at_least: None, ..Self::new(self.outwards) };
+        self.take(at, edge);
     }
 
-    fn sigma_metres(&self) -> f64 {
-        let from_boxes = if self.weight > 0.0 { self.weight.sqrt().recip() } else { 0.5 };
-        from_boxes.hypot(if self.mounting_sigma_metres.is_finite() { self.mounting_sigma_metres } else { 0.0 })
+    fn take(&mut self, at: f64, edge: &Edge) {
+        let weight = edge.sigma_metres().max(0.01).powi(-2);
+        self.weight += weight;
+        self.weighted_sum += weight * at;
+        self.box_sum += (weight * edge.box_sigma_metres).powi(2);
+        self.mounting_sum += weight * edge.mounting_sigma_metres;
+        self.used += 1;
+    }
+
+    fn reach(&mut self, at: f64) {
+        let outermost = self.at_least.map_or(at, |old| if (at - old) * self.outwards > 0.0 { at } else { old });
+        self.at_least = Some(outermost);
+    }
+
+    fn metres(&self) -> f64 {
+        let mean = (self.weight > 0.0).then(|| self.weighted_sum / self.weight);
+        match (mean, self.at_least) {
+            (Some(mean), Some(least)) if (least - mean) * self.outwards > 0.0 => least,
+            (Some(mean), _) => mean,
+            (None, least) => least.unwrap_or(0.0),
+        }
+    }
+
+    /// From the boxes and from the mounting; an edge that was always cut off is known to half a metre at best.
+    fn sigmas_metres(&self) -> (f64, f64) {
+        if self.weight > 0.0 {
+            (self.box_sum.sqrt() / self.weight, self.mounting_sum / self.weight)
+        } else {
+            (0.5, 0.0)
+        }
     }
 }
 
@@ -178,22 +252,56 @@ impl TrackEstimate {
             .map(|(a, l)| self.local_from_axes(a, l))
     }
 
+    /// Sigmas of the edges along, the larger of both: from the boxes and from the mounting.
     #[must_use]
-    pub fn sigma_along_metres(&self) -> f64 {
-        0.5 * (self.near.sigma_metres() + self.far.sigma_metres())
+    pub fn sigmas_along_metres(&self) -> (f64, f64) {
+        larger(self.near.sigmas_metres(), self.far.sigmas_metres())
+    }
+
+    /// As above, across.
+    #[must_use]
+    pub fn sigmas_left_metres(&self) -> (f64, f64) {
+        larger(self.right.sigmas_metres(), self.left.sigmas_metres())
     }
 
     #[must_use]
-    pub fn sigma_left_metres(&self) -> f64 {
-        0.5 * (self.right.sigma_metres() + self.left.sigma_metres())
+    pub fn area(&self) -> f64 {
+        self.extent().area()
+    }
+
+    /// Another track's extent in these axes. Its centre is turned exactly; its sides keep their lengths.
+    #[must_use]
+    pub fn extent_of(&self, other: &Self) -> Extent {
+        let theirs = other.extent();
+        let (along, left) = self.axes_from_local(other.centre());
+        let (half_length, half_width) = (0.5 * theirs.length_metres(), 0.5 * theirs.width_metres());
+        Extent {
+            near: along - half_length,
+            far: along + half_length,
+            right: left - half_width,
+            left: left + half_width,
+        }
+    }
+
+    /// Reaches out to where the other one ends.
+    pub fn absorb(&mut self, other: &Self) {
+        let theirs = self.extent_of(other);
+        self.near.reach(theirs.near);
+        self.far.reach(theirs.far);
+        self.right.reach(theirs.right);
+        self.left.reach(theirs.left);
     }
 
     /// Of the centre, east/north: boxes and mounting, without GNSS and heading.
     #[must_use]
     pub fn covariance(&self) -> Covariance {
-        let along = self.sigma_along_metres().powi(2);
-        let left = self.sigma_left_metres().powi(2);
-        let in_axes = Covariance { east_east: along, east_north: 0.0, north_north: left };
+        // Errors of boxes are independent on both sides, those of the mounting move both sides alike.
+        let variance = |a: (f64, f64), b: (f64, f64)| 0.25 * (a.0 * a.0 + b.0 * b.0) + (0.5 * (a.1 + b.1)).powi(2);
+        let in_axes = Covariance {
+            east_east: variance(self.near.sigmas_metres(), self.far.sigmas_metres()),
+            east_north: 0.0,
+            north_north: variance(self.right.sigmas_metres(), self.left.sigmas_metres()),
+        };
         crate::edge::locate::turned_to_world(in_axes, self.heading_degrees)
     }
 
@@ -215,6 +323,10 @@ impl TrackEstimate {
             self.origin.north_metres + along * d.north_metres + left * d.east_metres,
         )
     }
+}
+
+fn larger(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
+    (a.0.max(b.0), a.1.max(b.1))
 }
 
 /// Edges estimated from different frames may cross by a few centimetres on very small things.

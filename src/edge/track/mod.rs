@@ -1,23 +1,26 @@
 //! Tracks on the ground: which detections of successive frames are one thing on the road.
 //!
-//! A track lives in a flat frame around the first fix, with its own axes: *along* the heading at its first observation and
+//! A track lives in the flat frame of [`motion`], with its own axes: *along* the heading at its first observation and
 //! *left* of it, metres. Each frame's boxes are located on the road and compared with the tracks where the vehicle's motion
 //! says they must be now; overlap in the picture plays no part, so 2 frames a second work as well as 25. Errors of the
-//! GNSS fix are common to neighbouring frames and cancel in this comparison.
+//! GNSS fix do not enter this comparison; the difference between that frame and the earth is averaged per track.
 //!
 //! A track stays open until the vehicle has passed it, so a thing that is lost and found again on one pass stays one track.
+//! A passed track that lies within a like one, or is as good as the same rectangle, was a second box of it and is absorbed.
 //! Pure: no clock, no I/O; the frame's fix carries the time.
 
 pub mod estimate;
+pub mod motion;
 
 use crate::edge::camera::{Camera, GroundPoint};
 use crate::edge::detection::Detection;
 use crate::edge::fix::Fix;
-use crate::edge::locate::{AntennaOffset, LocatedBox, offset_from_antenna};
+use crate::edge::locate::{AntennaOffset, Edge, LocatedBox, offset_from_antenna};
 use crate::geo::{EastNorth, LocalFrame};
 use crate::schema::DamageClass;
 
-use estimate::TrackEstimate;
+use estimate::{Extent, TrackEstimate};
+use motion::Motion;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrackerConfig {
@@ -29,6 +32,13 @@ pub struct TrackerConfig {
     pub gate_sigmas: f64,
     /// Extended things also match when this share of the smaller footprint is covered.
     pub min_overlap: f64,
+    /// Two tracks of different class groups that share this much of their common area are one thing.
+    pub same_thing_overlap: f64,
+    /// A track is a part of a like one when the two share this much of the smaller.
+    pub fragment_overlap: f64,
+    /// However uncertain the mounting, nothing moves farther than this between frames.
+    pub max_gate_along_metres: f64,
+    pub max_gate_across_metres: f64,
     /// A crack field that goes on is cut into pieces of this length.
     pub max_length_metres: f64,
     /// How far behind the camera a thing must lie before its track is closed.
@@ -42,6 +52,10 @@ impl Default for TrackerConfig {
             gate_slack_metres: 0.5,
             gate_sigmas: 3.0,
             min_overlap: 0.3,
+            same_thing_overlap: 0.6,
+            fragment_overlap: 0.5,
+            max_gate_along_metres: 3.0,
+            max_gate_across_metres: 1.2,
             max_length_metres: 20.0,
             closed_behind_metres: 6.0,
         }
@@ -68,8 +82,11 @@ pub struct Track {
     pub max_score: f32,
     /// The fix of the nearest observation: its accuracy and heading are the track's.
     pub best_fix: Fix,
-    best_range_metres: f64,
+    pub best_range_metres: f64,
     last_seen_metres_driven: f64,
+    /// Weighted sums of the earth's position minus the one in the tracker's frame.
+    offset_weight: f64,
+    offset_sum: EastNorth,
 }
 
 impl Track {
@@ -84,6 +101,42 @@ impl Track {
     pub fn score_sum(&self) -> f32 {
         self.class_scores.iter().sum()
     }
+
+    /// Centre in the flat frame around the first fix.
+    #[must_use]
+    pub fn centre(&self) -> EastNorth {
+        let centre = self.estimate.centre();
+        EastNorth::new(
+            centre.east_metres + self.offset_sum.east_metres / self.offset_weight,
+            centre.north_metres + self.offset_sum.north_metres / self.offset_weight,
+        )
+    }
+
+    fn may_be(&self, class: DamageClass) -> bool {
+        DamageClass::ALL.iter().zip(self.class_scores).any(|(own, score)| score > 0.0 && own.same_group(class))
+    }
+
+    /// Whether `other` was a second box of this thing.
+    fn covers(&self, other: &Self, config: &TrackerConfig) -> bool {
+        let (own, theirs) = (self.estimate.extent(), self.estimate.extent_of(&other.estimate));
+        let same = own.overlap_of_both(&theirs) >= config.same_thing_overlap;
+        let within = self.may_be(other.class())
+            && own.overlap_of_smaller(&theirs) >= config.fragment_overlap
+            && own.joined(&theirs).length_metres() <= config.max_length_metres;
+        same || within
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.estimate.absorb(&other.estimate);
+        for (own, theirs) in self.class_scores.iter_mut().zip(other.class_scores) {
+            *own += theirs;
+        }
+        // Boxes side by side in the same frames prove no more than one of them.
+        self.hits = self.hits.max(other.hits);
+        self.opportunities = self.opportunities.max(other.opportunities);
+        self.max_score = self.max_score.max(other.max_score);
+        self.last_seen_metres_driven = self.last_seen_metres_driven.max(other.last_seen_metres_driven);
+    }
 }
 
 /// Name of an open track; never used twice.
@@ -96,6 +149,8 @@ pub struct Update {
     pub assigned: Vec<Option<TrackId>>,
     /// Tracks that the vehicle has passed.
     pub closed: Vec<(TrackId, Track)>,
+    /// Tracks that were second boxes of another: (absorbed, by).
+    pub absorbed: Vec<(TrackId, TrackId)>,
 }
 
 #[derive(Debug)]
@@ -108,7 +163,10 @@ pub struct Tracker {
     next_id: TrackId,
     metres_driven: f64,
     last_position: Option<EastNorth>,
+    motion: Motion,
 }
+
+type Closed = Vec<(TrackId, Track)>;
 
 /// A track not seen for so long a way is closed wherever it seems to lie (the vehicle turned off).
 const FORGOTTEN_AFTER_METRES: f64 = 60.0;
@@ -125,6 +183,7 @@ impl Tracker {
             next_id: 0,
             metres_driven: 0.0,
             last_position: None,
+            motion: Motion::default(),
         }
     }
 
@@ -138,14 +197,16 @@ impl Tracker {
     pub fn update(&mut self, fix: &Fix, placed: &[Placed]) -> Update {
         let frame = *self.frame.get_or_insert_with(|| LocalFrame::at(fix.position));
         let view = View {
-            antenna_at: frame.local_from_latlon(fix.position),
+            antenna_at: self.motion.advance(&frame, fix),
+            gnss_at: frame.local_from_latlon(fix.position),
             heading_degrees: fix.heading_degrees,
             antenna: self.antenna,
         };
         if let Some(last) = self.last_position.replace(view.antenna_at) {
             self.metres_driven += last.distance_metres(view.antenna_at);
         }
-        let mut update = Update { assigned: vec![None; placed.len()], closed: self.close_passed(&view) };
+        let (closed, absorbed) = self.close_passed(&view);
+        let mut update = Update { assigned: vec![None; placed.len()], closed, absorbed };
         self.count_opportunities(&view);
         for (track, detection) in self.match_up(&view, placed) {
             let (id, open) = &mut self.open[track];
@@ -164,11 +225,32 @@ impl Tracker {
     }
 
     /// Closes what is still open, at the end of a run.
-    pub fn finish(&mut self) -> Vec<(TrackId, Track)> {
-        std::mem::take(&mut self.open)
+    pub fn finish(&mut self) -> Update {
+        let open = std::mem::take(&mut self.open);
+        let (closed, absorbed) = self.absorb_fragments(open);
+        Update { assigned: Vec::new(), closed, absorbed }
     }
 
-    fn close_passed(&mut self, view: &View) -> Vec<(TrackId, Track)> {
+    /// Smaller tracks first, each into the first other that covers it, open or just closed.
+    fn absorb_fragments(&mut self, mut closing: Vec<(TrackId, Track)>) -> (Closed, Vec<(TrackId, TrackId)>) {
+        let mut absorbed = Vec::new();
+        closing.sort_by(|a, b| a.1.estimate.area().total_cmp(&b.1.estimate.area()).then(a.0.cmp(&b.0)));
+        let mut closed: Closed = Vec::new();
+        while !closing.is_empty() {
+            let (id, track) = closing.remove(0);
+            let others = closing.iter_mut().chain(self.open.iter_mut());
+            if let Some((by, whole)) = others.into_iter().find(|(_, whole)| whole.covers(&track, &self.config)) {
+                whole.absorb(&track);
+                absorbed.push((id, *by));
+            } else {
+                closed.push((id, track));
+            }
+        }
+        closed.sort_by_key(|(id, _)| *id);
+        (closed, absorbed)
+    }
+
+    fn close_passed(&mut self, view: &View) -> (Closed, Vec<(TrackId, TrackId)>) {
         let driven = self.metres_driven;
         let behind = -self.config.closed_behind_metres;
         let passed = |track: &Track| {
@@ -182,7 +264,7 @@ impl Tracker {
         };
         let (closed, open) = std::mem::take(&mut self.open).into_iter().partition(|(_, track)| passed(track));
         self.open = open;
-        closed
+        self.absorb_fragments(closed)
     }
 
     fn count_opportunities(&mut self, view: &View) {
@@ -228,29 +310,47 @@ impl Tracker {
 
     /// Smaller is better; `None` when they cannot be the same thing.
     fn cost(&self, track: &Track, one: &Placed, view: &View) -> Option<f64> {
-        if !DamageClass::ALL
-            .iter()
-            .zip(track.class_scores)
-            .any(|(class, score)| score > 0.0 && class.same_group(one.class))
-        {
-            return None;
-        }
         let estimate = &track.estimate;
-        let seen = estimate.extent_in_track_axes(&one.located, view);
-        if seen.joined(&estimate.extent()).length_metres() > self.config.max_length_metres {
+        let (own, seen) = (estimate.extent(), estimate.extent_in_track_axes(&one.located, view));
+        if seen.joined(&own).length_metres() > self.config.max_length_metres {
             return None;
         }
-        let (along, left) = estimate.centre_difference(&seen);
-        let located = &one.located;
-        let sigma_along =
-            located.near.sigma_metres().max(located.far.sigma_metres()).hypot(estimate.sigma_along_metres());
-        let sigma_left =
-            located.left.sigma_metres().max(located.right.sigma_metres()).hypot(estimate.sigma_left_metres());
-        let gate = |sigma: f64| self.config.gate_slack_metres + self.config.gate_sigmas * sigma;
-        let distance = (along / gate(sigma_along)).hypot(left / gate(sigma_left));
-        let overlap = estimate.extent().overlap_of_smaller(&seen);
-        (distance <= 1.0 || overlap >= self.config.min_overlap).then_some(distance - 2.0 * overlap)
+        if !track.may_be(one.class) {
+            // A model that wavers between classes still boxes the same rectangle.
+            let both = own.overlap_of_both(&seen);
+            return (both >= self.config.same_thing_overlap).then_some(1.0 - both);
+        }
+        let overlap = own.overlap_of_smaller(&seen);
+        let distance = if one.located.is_whole() && !alike(&own, &seen) {
+            f64::INFINITY
+        } else {
+            self.distance_in_gates(estimate, one, &seen)
+        };
+        (distance <= 1.0 || overlap >= self.config.min_overlap).then_some(distance.min(1.0) - 2.0 * overlap)
     }
+
+    /// The mounting shifts near and far observations of one thing differently, but in the same direction: what counts
+    /// between two frames is the difference.
+    fn distance_in_gates(&self, estimate: &TrackEstimate, one: &Placed, seen: &Extent) -> f64 {
+        let (along, left) = estimate.centre_difference(seen);
+        let gate = |a: &Edge, b: &Edge, own: (f64, f64), limit: f64| {
+            let boxes = a.box_sigma_metres.max(b.box_sigma_metres).hypot(own.0);
+            let mounting = a.mounting_sigma_metres.max(b.mounting_sigma_metres) - own.1;
+            (self.config.gate_slack_metres + self.config.gate_sigmas * boxes.hypot(mounting)).min(limit)
+        };
+        let located = &one.located;
+        let gate_along =
+            gate(&located.near, &located.far, estimate.sigmas_along_metres(), self.config.max_gate_along_metres);
+        let gate_across =
+            gate(&located.left, &located.right, estimate.sigmas_left_metres(), self.config.max_gate_across_metres);
+        (along / gate_along).hypot(left / gate_across)
+    }
+}
+
+/// Whether two rectangles may be one thing seen twice: neither side several times the other's.
+fn alike(a: &Extent, b: &Extent) -> bool {
+    let near = |x: f64, y: f64| (x + 0.3) / (y + 0.3) < 4.0 && (y + 0.3) / (x + 0.3) < 4.0;
+    near(a.length_metres(), b.length_metres()) && near(a.width_metres(), b.width_metres())
 }
 
 impl Track {
@@ -264,6 +364,8 @@ impl Track {
             best_fix: *fix,
             best_range_metres: f64::INFINITY,
             last_seen_metres_driven: metres_driven,
+            offset_weight: 0.0,
+            offset_sum: EastNorth::new(0.0, 0.0),
         };
         track.observe(one, view, fix, metres_driven);
         track
@@ -271,6 +373,10 @@ impl Track {
 
     fn observe(&mut self, one: &Placed, view: &View, fix: &Fix, metres_driven: f64) {
         self.estimate.add(&one.located, view);
+        let weight = one.located.range_metres().max(1.0).powi(-4);
+        self.offset_weight += weight;
+        self.offset_sum.east_metres += weight * (view.gnss_at.east_metres - view.antenna_at.east_metres);
+        self.offset_sum.north_metres += weight * (view.gnss_at.north_metres - view.antenna_at.north_metres);
         if let Some(sum) = DamageClass::ALL.iter().position(|c| *c == one.class).map(|k| &mut self.class_scores[k]) {
             *sum += one.detection.score;
         }
@@ -287,7 +393,10 @@ impl Track {
 /// The vehicle's pose in the tracker's flat frame.
 #[derive(Debug, Clone, Copy)]
 pub struct View {
+    /// Dead reckoning: good against the frames before.
     pub antenna_at: EastNorth,
+    /// What the fix says: good against the earth.
+    pub gnss_at: EastNorth,
     pub heading_degrees: f64,
     pub antenna: AntennaOffset,
 }

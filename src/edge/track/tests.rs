@@ -46,12 +46,19 @@ fn drive(things: &[Thing], heading: f64, frames_per_second: f64, seed: u64, drif
     let local = LocalFrame::at(HOME);
     let ahead = direction_of(heading);
     let speed = 11.0;
+    // With few views, misses would by chance leave a thing unseen; that is not what is tested.
+    let missed_share = if frames_per_second > 10.0 { 0.2 } else { 0.04 };
     let mut found = Vec::new();
     for sequence in 0..(8.0 * frames_per_second) as u64 {
         let elapsed = sequence as f64 / frames_per_second;
         let along = speed * elapsed;
         let at = EastNorth::new(along * ahead.east_metres, along * ahead.north_metres);
-        let drifted = EastNorth::new(at.east_metres + drift_metres * (elapsed / 8.0), at.north_metres - drift_metres);
+        // A receiver's positions wander and jump; its Doppler speed does not.
+        let jump = drift_metres * dice.random_range(-0.3..0.3);
+        let drifted = EastNorth::new(
+            at.east_metres + drift_metres * (elapsed / 8.0) + jump,
+            at.north_metres - drift_metres + jump,
+        );
         let fix = Fix {
             at: datetime!(2026-05-01 10:00 UTC) + Duration::from_secs_f64(elapsed),
             position: local.latlon_from_local(drifted),
@@ -59,7 +66,8 @@ fn drive(things: &[Thing], heading: f64, frames_per_second: f64, seed: u64, drif
             heading_degrees: heading,
             accuracy_metres: 0.5,
         };
-        let detections: Vec<_> = things.iter().filter_map(|t| detect(&camera, t, at, heading, &mut dice)).collect();
+        let detections: Vec<_> =
+            things.iter().filter_map(|t| detect(&camera, t, at, heading, missed_share, &mut dice)).collect();
         // The pictures play no part here, and a picture of another size than the camera's is never shown.
         let image = CameraImage::new(image::RgbImage::new(1, 1));
         let frame = Frame {
@@ -80,6 +88,7 @@ fn detect(
     thing: &Thing,
     at: EastNorth,
     heading: f64,
+    missed_share: f64,
     dice: &mut ChaCha8Rng,
 ) -> Option<(DamageClass, Detection)> {
     let ahead = direction_of(heading);
@@ -88,7 +97,7 @@ fn detect(
         forward_metres: e * ahead.east_metres + n * ahead.north_metres,
         left_metres: n * ahead.east_metres - e * ahead.north_metres,
     };
-    if !(3.5..18.0).contains(&centre.forward_metres) || dice.random::<f64>() < 0.2 {
+    if !(3.5..18.0).contains(&centre.forward_metres) || dice.random::<f64>() < missed_share {
         return None;
     }
     let boxed = crate::edge::locate::tests::box_of_ellipse(camera, centre, thing.length, thing.width)?;
@@ -107,7 +116,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn each_thing_is_one_sighting_where_it_is(
-        heading in 0.0..360.0f64, seed in 0..1000u64, spacing in 3.0..9.0f64, fast in any::<bool>(),
+        heading in 0.0..360.0f64, seed in 0..1000u64, spacing in 3.0..9.0f64,
+        frames_per_second in prop::sample::select(vec![5.0, 25.0]),
     ) {
         let things: Vec<Thing> = (0..6).map(|k| Thing {
             at: ahead_of(heading, 15.0 + spacing * f64::from(k), if k % 2 == 0 { 1.2 } else { -1.0 }),
@@ -115,7 +125,7 @@ proptest! {
             width: 0.6,
             class: if k % 3 == 0 { DamageClass::Pothole } else { DamageClass::AlligatorCrack },
         }).collect();
-        let found = drive(&things, heading, if fast { 25.0 } else { 5.0 }, seed, 0.0);
+        let found = drive(&things, heading, frames_per_second, seed, 0.0);
         prop_assert_eq!(found.len(), things.len());
         let local = LocalFrame::at(HOME);
         for thing in &things {
@@ -127,6 +137,21 @@ proptest! {
             prop_assert_eq!(nearest.class, thing.class);
             prop_assert!((nearest.length_metres - thing.length).abs() < 0.35);
         }
+    }
+
+    #[test]
+    fn at_two_frames_a_second_nothing_is_told_twice(
+        heading in 0.0..360.0f64, seed in 0..1000u64, spacing in 2.5..7.0f64, drift in -3.0..3.0f64,
+    ) {
+        let things: Vec<Thing> = (0..10).map(|k| Thing {
+            at: ahead_of(heading, 12.0 + spacing * f64::from(k), if k % 2 == 0 { 1.2 } else { -1.0 }),
+            length: 0.8,
+            width: 0.6,
+            class: DamageClass::Pothole,
+        }).collect();
+        // With so few views some things are missed; what is found is found once.
+        let found = drive(&things, heading, 2.0, seed, drift);
+        prop_assert!(found.len() <= things.len() && found.len() >= 6, "{}", found.len());
     }
 
     #[test]
