@@ -16,6 +16,8 @@ use crate::schema::evidence::MAX_EVIDENCE_BYTES;
 
 /// Road shown around the damage's outline.
 pub const MARGIN_METRES: f64 = 1.0;
+/// Beyond this distance one row of pixels covers so much road that an outline says nothing: no picture.
+pub const MAX_RANGE_METRES: f64 = 16.0;
 /// What is not shown.
 pub const SOLID: Rgb<u8> = Rgb([32, 36, 40]);
 const MAX_WIDTH_PX: u32 = 640;
@@ -58,8 +60,9 @@ impl RedactedImage {
     }
 }
 
-/// Cuts the damage out of a picture. `None` when too little of it is visible, or when one of `protected` (persons and
-/// vehicles, in pixels of the picture) touches what would be shown.
+/// Cuts the damage out of a picture. `None` when too little of it is visible, when it reaches beyond
+/// [`MAX_RANGE_METRES`], or when one of `protected` (persons and vehicles, in pixels of the picture) touches what would
+/// be shown.
 #[must_use]
 pub fn redact(
     image: &CameraImage,
@@ -67,6 +70,11 @@ pub fn redact(
     footprint: &Footprint,
     protected: &[BoundingBox],
 ) -> Option<RedactedImage> {
+    // Written so that a side which is not a number gives no picture either.
+    let is_sound = footprint.length_metres() > 0.0 && footprint.width_metres() > 0.0;
+    if !(is_sound && footprint.far_metres <= MAX_RANGE_METRES) {
+        return None;
+    }
     let window = Window::around(image, camera, footprint)?;
     if protected.iter().any(|p| p.intersection_px(&window.region) > 0.0) {
         return None;
@@ -200,7 +208,7 @@ mod tests {
         #[test]
         fn only_the_outline_plus_one_metre_is_shown(
             pitch in 4.0..25.0f64, roll in -6.0..6.0f64,
-            near in 1.0..15.0f64, right in -4.0..3.0f64, length in 0.1..6.0f64, width in 0.1..3.0f64,
+            near in 1.0..12.0f64, right in -4.0..3.0f64, length in 0.1..4.0f64, width in 0.1..3.0f64,
         ) {
             let camera = camera(pitch, roll);
             let footprint = Footprint { near_metres: near, far_metres: near + length, right_metres: right, left_metres: right + width };
@@ -222,6 +230,36 @@ mod tests {
         assert!(redact(&image, &camera, &footprint, &[]).is_some());
         let person = BoundingBox::new(150.0, 20.0, 170.0, 120.0).unwrap();
         assert_eq!(redact(&image, &camera, &footprint, &[person]), None);
+    }
+
+    #[test]
+    fn what_is_empty_far_or_out_of_sight_gives_no_picture() {
+        let camera = camera(10.0, 0.0);
+        let fine = Footprint { near_metres: 6.0, far_metres: 7.0, right_metres: -0.5, left_metres: 0.5 };
+        let image = poisoned(&camera, &fine);
+        assert!(redact(&image, &camera, &fine, &[]).is_some());
+        for bad in [
+            Footprint { far_metres: 6.0, ..fine },
+            Footprint { far_metres: f64::NAN, ..fine },
+            Footprint { left_metres: f64::NAN, ..fine },
+            Footprint { far_metres: MAX_RANGE_METRES + 0.1, ..fine },
+            Footprint { near_metres: -9.0, far_metres: -8.0, ..fine },
+            Footprint { right_metres: 60.0, left_metres: 61.0, ..fine },
+        ] {
+            assert_eq!(redact(&image, &camera, &bad, &[]), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_jpeg_carries_pixels_alone() {
+        let camera = camera(10.0, 0.0);
+        let footprint = Footprint { near_metres: 5.0, far_metres: 9.0, right_metres: -2.0, left_metres: 2.0 };
+        let jpeg = redact(&poisoned(&camera, &footprint), &camera, &footprint, &[]).unwrap().to_jpeg().unwrap();
+        assert!(jpeg.len() <= MAX_EVIDENCE_BYTES);
+        let header = &jpeg[..jpeg.windows(2).position(|w| w == [0xff, 0xda]).unwrap()];
+        for (name, marker) in [("Exif", 0xe1), ("IPTC", 0xed), ("comment", 0xfe)] {
+            assert!(!header.windows(2).any(|w| w == [0xff, marker]), "{name} segment");
+        }
     }
 
     #[test]
