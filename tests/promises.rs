@@ -11,6 +11,7 @@ mod config_errors;
 mod foreign_model;
 mod models_eval;
 mod privacy;
+mod real_drives;
 mod spool_crash;
 mod support;
 mod systemd;
