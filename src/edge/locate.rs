@@ -293,7 +293,7 @@ fn footprint_of(camera: &Camera, b: BoundingBox) -> Option<Footprint> {
     let (x0, y0, x1, y1) = (f64::from(b.x0), f64::from(b.y0), f64::from(b.x1), f64::from(b.y1));
     let axes = CameraAxes::of(camera);
     let middle_x = 0.5 * (x0 + x1);
-    let on_road = |x_px, y_px| camera.ground_from_image(ImagePoint { x_px, y_px }).map(|g| axes.from_ground(g));
+    let on_road = |x_px, y_px| camera.ground_from_image(ImagePoint { x_px, y_px }).map(|g| axes.axes_from_ground(g));
     let (near, _) = on_road(middle_x, y1)?;
     let (far, _) = on_road(middle_x, y0)?;
     let (u, half_u) = (0.5 * (near + far), 0.5 * (far - near));
@@ -301,7 +301,7 @@ fn footprint_of(camera: &Camera, b: BoundingBox) -> Option<Footprint> {
     if near - half_u.min(0.0) <= 0.0 || half_u <= 0.0 || near < 0.1 {
         return None;
     }
-    let row = camera.image_from_ground(axes.to_ground(u, on_road(middle_x, 0.5 * (y0 + y1))?.1))?.y_px;
+    let row = camera.image_from_ground(axes.ground_from_axes(u, on_road(middle_x, 0.5 * (y0 + y1))?.1))?.y_px;
     let slope = |x_px| on_road(x_px, row).map(|(u, w)| w / u);
     let (left_slope, right_slope) = (slope(x0)?, slope(x1)?);
     let (low, high) = (left_slope.min(right_slope), left_slope.max(right_slope));
@@ -309,7 +309,7 @@ fn footprint_of(camera: &Camera, b: BoundingBox) -> Option<Footprint> {
     let (rectangle_w, rectangle_half) = rectangle(u, half_u, low, high);
     let w = 0.5 * (ellipse_w + rectangle_w);
     let half_w = (0.5 * (ellipse_half + rectangle_half)).max(MIN_HALF_EXTENT_METRES);
-    let centre = axes.to_ground(u, w);
+    let centre = axes.ground_from_axes(u, w);
     let (half_length, half_width) = axes.half_extents_along_vehicle(half_u, half_w);
     Some(Footprint {
         near_metres: centre.forward_metres - half_length,
@@ -334,13 +334,13 @@ impl CameraAxes {
         Self { sin_yaw, cos_yaw, pole_behind_metres }
     }
 
-    fn from_ground(&self, g: GroundPoint) -> (f64, f64) {
+    fn axes_from_ground(&self, g: GroundPoint) -> (f64, f64) {
         let u = self.cos_yaw * g.forward_metres + self.sin_yaw * g.left_metres;
         let w = self.cos_yaw * g.left_metres - self.sin_yaw * g.forward_metres;
         (u + self.pole_behind_metres, w)
     }
 
-    fn to_ground(&self, u: f64, w: f64) -> GroundPoint {
+    fn ground_from_axes(&self, u: f64, w: f64) -> GroundPoint {
         let u = u - self.pole_behind_metres;
         GroundPoint {
             forward_metres: self.cos_yaw * u - self.sin_yaw * w,

@@ -49,7 +49,7 @@ impl fmt::Debug for PassId {
 const CELL_LAT_DEGREES: f64 = 0.001;
 const CELL_LON_DEGREES: f64 = 0.0015;
 /// Coming back to a cell after so long is another pass.
-const ABSENCE: Duration = Duration::from_secs(60);
+const ABSENCE: Duration = Duration::from_mins(1);
 
 type Cell = (i32, i32);
 
@@ -107,7 +107,7 @@ impl Reporter {
         visit.last_at = visit.last_at.max(at);
         let secret = format!("{}|{}|{}|{}", self.pass_id.as_str(), cell.0, cell.1, visit.number);
         let digest = Sha256::digest(secret.as_bytes());
-        PassTag(digest[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+        PassTag(format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|k| digest[k]))))
     }
 }
 

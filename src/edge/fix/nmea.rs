@@ -14,6 +14,10 @@ use crate::geo::LatLon;
 const METRES_PER_SECOND_PER_KNOT: f64 = 1852.0 / 3600.0;
 
 /// All usable fixes, in the order of the log, and what was left out.
+#[allow(
+    clippy::default_trait_access,
+    reason = "the default day and time are those of a crate that is not ours to name"
+)]
 pub(super) fn parse(text: &str) -> (Vec<RawFix>, ReadReport) {
     let mut report = ReadReport::default();
     let mut fixes: Vec<RawFix> = Vec::new();
