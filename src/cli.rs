@@ -3,6 +3,7 @@
 //! Each subcommand's options and behaviour live in its own module (`edge::cli`, `central::cli`, …), which gives a `Command`
 //! and a `run`. Logs and messages go to stderr; stdout carries results only.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -111,5 +112,10 @@ fn start_logging(level: Option<LogLevel>) {
         }),
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,umsicht=info")),
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
 }
