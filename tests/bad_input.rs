@@ -145,6 +145,22 @@ fn check_tells_what_is_missing() {
 }
 
 #[test]
+fn a_taken_port_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let text = format!(
+        "site = \"soest\"\n[town]\nname = \"Soest\"\n[http]\nlisten = \"{address}\"\n\
+         [broker]\nhost = \"127.0.0.1\"\nport = 1\n[store]\ndatabase = \"central.sqlite\"\n"
+    );
+    let path = folder.path().join("central.toml");
+    fs::write(&path, text).unwrap();
+    let output = umsicht().args(["central", "serve", "--config"]).arg(path).output().unwrap();
+    let text = outcome(&output, folder.path());
+    assert!(text.starts_with("exit 69\n") && text.contains(&address.to_string()), "{text}");
+}
+
+#[test]
 fn without_a_broker_the_service_keeps_everything_and_stops_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let config = without_broker(folder.path());
