@@ -53,6 +53,9 @@ enum Command {
     #[cfg(feature = "edge")]
     #[command(subcommand)]
     Simulate(crate::world::cli::Command),
+    /// Everything at once, to see it work: a drive, a device, a broker, a town's damage map.
+    #[cfg(all(feature = "edge", feature = "central"))]
+    Demo(crate::demo::Command),
 }
 
 impl Command {
@@ -66,6 +69,8 @@ impl Command {
             Self::Central(command) => command.run(),
             #[cfg(feature = "edge")]
             Self::Simulate(command) => command.run(),
+            #[cfg(all(feature = "edge", feature = "central"))]
+            Self::Demo(command) => command.run(),
         }
     }
 }

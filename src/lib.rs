@@ -21,6 +21,9 @@ pub mod world;
 #[cfg(feature = "central")]
 pub mod central;
 
+#[cfg(all(feature = "edge", feature = "central"))]
+pub mod demo;
+
 pub mod cli;
 
 /// The commit this was built from; reports carry it.
