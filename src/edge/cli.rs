@@ -99,7 +99,7 @@ impl CheckArguments {
 
 #[derive(Debug, Args)]
 pub struct ReplayArguments {
-    /// Camera, model and site as on a device; without it a usual dash-cam is assumed.
+    /// Camera, model and site as on a device; without it a survey camera is assumed.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Folder with manifest.toml, when there is no configuration.

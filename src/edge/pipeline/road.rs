@@ -59,7 +59,7 @@ pub struct RoadPipeline<'o> {
     pub site: TopicName,
     pub pass_id: PassId,
     pub fixes: FixLog,
-    /// `None` assumes a usual dash-cam and reports everything as uncalibrated.
+    /// `None` assumes a survey camera and reports everything as uncalibrated.
     pub camera: Option<MountedCamera>,
     pub judge: RoadJudgeConfig,
     /// The input is a simulated world.
