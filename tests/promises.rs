@@ -7,6 +7,7 @@ mod architecture;
 mod backend_parity;
 mod bad_input;
 mod broker_outage;
+mod browser;
 mod cli_help;
 mod config_errors;
 mod foreign_model;
