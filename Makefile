@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .PHONY: help build demo test test-all arm64 prepare-build prepare-demo prepare-test prepare-arm64
 .NOTPARALLEL:
 
+# Again and again until Ctrl-C, so that nobody has to hurry to see it.
+DEMO_ARGS ?= --loop
 ENV := source scripts/env.sh &&
 UI_SOURCES := $(shell find ui -path ui/node_modules -prune -o -path ui/dist -prune -o -type f -print 2>/dev/null)
 
@@ -13,7 +15,7 @@ help: ## this list
 	  || sed -n 's/^\([a-z0-9-]*\):.* ## \(.*\)/  \1: \2/p' Makefile
 	@echo
 	@echo 'UMSICHT_CACHE (~/.cache/umsicht) keeps downloads and compiled code between clones.'
-	@echo "DEMO_ARGS is handed to \`umsicht demo\`, for example DEMO_ARGS='--video drive.mp4 --gnss drive.nmea'."
+	@echo "DEMO_ARGS is handed to \`umsicht demo\`, for example DEMO_ARGS='--video drive.mp4 --gnss drive.nmea'; it is --loop otherwise."
 
 build: prepare-build ui/dist/index.html ## everything, ready to run: the user interface and the release binary
 	@$(ENV) say 'cargo: building the release binary (about 10 minutes the first time)' && cargo build --release --locked
