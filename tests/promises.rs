@@ -4,16 +4,20 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod association;
 mod backend_parity;
 mod bad_input;
 mod broker_outage;
 mod browser;
+mod central_service;
 mod cli_help;
 mod config_errors;
 mod foreign_model;
 mod models_eval;
+mod openapi;
 mod privacy;
 mod real_drives;
+mod schema_compat;
 mod spool_crash;
 mod support;
 mod systemd;

@@ -1,0 +1,308 @@
+//! The town's service with a real broker: takes events once, keeps what it cannot read, tells pages what changes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::{AsyncClient, Event as MqttEvent, MqttOptions};
+use time::macros::datetime;
+use umsicht::central::config::{Broker, CheckedConfig};
+use umsicht::central::store::DefectFilter;
+use umsicht::central::{Serving, serve};
+use umsicht::clock::SystemClock;
+use umsicht::geo::{Covariance, LatLon};
+use umsicht::schema::event::EventData;
+use umsicht::schema::topic::TopicName;
+use umsicht::schema::{DamageClass, Event, EventId, EventKind, ModelRef, PassTag, RoadDamage, Topic};
+
+const WAIT: Duration = Duration::from_secs(30);
+
+struct Mosquitto {
+    process: Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Mosquitto {
+    fn start(port: u16) -> Option<Self> {
+        let program =
+            ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"].into_iter().find(|p| std::path::Path::new(p).exists());
+        let Some(program) = program else {
+            eprintln!("SKIPPED: mosquitto is not installed (apt-get install mosquitto); ingest was not tried");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("mosquitto.conf");
+        std::fs::write(&config, format!("listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"))
+            .unwrap();
+        let process =
+            Command::new(program).arg("-c").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let started = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(started.elapsed() < WAIT, "mosquitto does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(Self { process, port, _folder: folder })
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn site() -> TopicName {
+    TopicName::new("soest").unwrap()
+}
+
+fn config(folder: &tempfile::TempDir, broker_port: u16) -> CheckedConfig {
+    CheckedConfig {
+        site: site(),
+        town_name: "Soest".into(),
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        broker: Broker { host: "127.0.0.1".into(), port: broker_port, login: None },
+        database: folder.path().join("central.sqlite"),
+        network: None,
+        profile: None,
+    }
+}
+
+async fn started(config: CheckedConfig) -> (Serving, tokio::sync::oneshot::Sender<()>) {
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let shutdown = async move {
+        let _ = stopped.await;
+    };
+    (serve(config, Arc::new(SystemClock), shutdown).await.unwrap(), stop)
+}
+
+fn event(number: u32) -> Event {
+    let mut id = [3; 16];
+    id[..4].copy_from_slice(&number.to_be_bytes());
+    Event {
+        id: EventId::from_bytes(id),
+        source: "/umsicht/soest".into(),
+        time: datetime!(2026-03-17 09:00 UTC),
+        data: EventData::RoadDamage(RoadDamage {
+            class: DamageClass::Pothole,
+            score: 0.5,
+            position: LatLon { lat: 51.5 + 0.0002 * f64::from(number), lon: 8.1 },
+            position_covariance: Covariance::isotropic(0.5),
+            heading_degrees: 0.0,
+            length_metres: 0.5,
+            width_metres: 0.5,
+            area_square_metres: 0.2,
+            calibrated: true,
+            pass: PassTag(format!("{number}")),
+            frames_seen: 3,
+            model: ModelRef { name: "road".into(), version: "0.1.0".into(), sha256: "ab".into() },
+            simulated: true,
+            has_evidence: true,
+        }),
+    }
+}
+
+/// Publishes and returns when the broker has acknowledged everything.
+async fn publish(port: u16, messages: Vec<(String, Vec<u8>)>) {
+    let mut options = MqttOptions::new(format!("test-{}", EventId::random()), "127.0.0.1", port);
+    options.set_max_packet_size(Some(1 << 20));
+    let (client, mut connection) = AsyncClient::new(options, messages.len() + 10);
+    let count = messages.len();
+    for (topic, payload) in messages {
+        client.try_publish(topic, QoS::AtLeastOnce, false, payload).unwrap();
+    }
+    let mut acknowledged = 0;
+    while acknowledged < count {
+        match tokio::time::timeout(WAIT, connection.poll()).await.unwrap().unwrap() {
+            MqttEvent::Incoming(Packet::PubAck(_)) => acknowledged += 1,
+            _ => {}
+        }
+    }
+}
+
+fn damage_topic() -> String {
+    Topic::RoadEvent { site: site(), kind: EventKind::RoadDamage }.to_string()
+}
+
+async fn wait_for(what: &str, mut reached: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !reached().await {
+        assert!(start.elapsed() < WAIT, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn get(address: SocketAddr, path: &str) -> (u16, String, String) {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(WAIT)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).unwrap();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head[9..12].parse().unwrap(), head.to_lowercase(), body.to_owned())
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_arrive_once_and_what_is_unreadable_is_kept() {
+    let Some(broker) = Mosquitto::start(free_port()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (serving, stop) = started(config(&folder, broker.port)).await;
+    wait_for("the broker", async || serving.ingest.is_connected()).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+
+    let mut messages: Vec<_> = (0..2000).map(|n| (damage_topic(), event(n).to_json())).collect();
+    messages.extend((0..100).map(|n| (damage_topic(), event(n).to_json())));
+    messages.push((damage_topic(), b"not json".to_vec()));
+    messages.push(("umsicht/1/soest/road/evidence/abc".into(), vec![1, 2, 3]));
+    let picture = Topic::RoadEvidence { site: site(), event_id: event(5).id };
+    messages.push((picture.to_string(), vec![0xff, 0xd8, 0xff, 0xe0]));
+    let begun = Instant::now();
+    publish(broker.port, messages).await;
+    let store = serving.store.clone();
+    wait_for("all messages", async || {
+        let counts = store.counts().await.unwrap();
+        counts.sightings == 2000 && counts.rejected == 2 && counts.evidence == 1
+    })
+    .await;
+    println!("{:.0} messages a second from publisher to store", 2103.0 / begun.elapsed().as_secs_f64());
+    assert_eq!(store.defects(&DefectFilter::default()).await.unwrap().1, 2000);
+
+    let (code, head, body) = get(serving.address, "/api/v1/defects?limit=3").await;
+    assert_eq!(code, 200);
+    assert!(head.contains("content-security-policy: default-src 'self'"), "{head}");
+    assert!(head.contains("x-content-type-options: nosniff"));
+    let json: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(json["total"], 2000);
+    let defects = json["defects"].as_array().unwrap();
+    assert_eq!(defects.len(), 3);
+    for defect in defects {
+        let sum: f64 = defect["reasons"].as_array().unwrap().iter().map(|r| r["points"].as_f64().unwrap()).sum();
+        assert!((sum - defect["priority"].as_f64().unwrap()).abs() < 1e-6);
+        assert_eq!(defect["simulated"], true);
+    }
+    let (_, _, detail) = get(serving.address, &format!("/api/v1/defects/{}", defects[0]["id"].as_str().unwrap())).await;
+    let detail: serde_json::Value = serde_json::from_str(&detail).unwrap();
+    assert_eq!(detail["sightings_detail"][0]["model"]["name"], "road");
+    let (code, head, _) = get(serving.address, &format!("/api/v1/evidence/{}", event(5).id)).await;
+    assert_eq!(code, 200);
+    assert!(head.contains("content-type: image/jpeg"));
+    let (_, _, rejected) = get(serving.address, "/api/v1/rejected").await;
+    assert!(rejected.contains("not a CloudEvents 1.0 JSON envelope") && rejected.contains("no topic of this system"));
+    let (_, _, status) = get(serving.address, "/api/v1/status").await;
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!((&status["town"]["name"], &status["broker_connected"]), (&"Soest".into(), &true.into()));
+    for (path, wanted) in [
+        ("/api/v1/defects?limit=0", 400),
+        ("/api/v1/defects?class=D99", 400),
+        ("/api/v1/defects?limit=many", 400),
+        ("/api/v1/defects/nonsense", 404),
+        ("/api/v1/nothing", 404),
+        ("/api/v1/network", 200),
+        ("/api/v1/openapi.json", 200),
+        ("/metrics", 200),
+        ("/", 200),
+    ] {
+        assert_eq!(get(serving.address, path).await.0, wanted, "{path}");
+    }
+    stop.send(()).unwrap();
+    serving.finished().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_sees_a_new_defect_and_a_broker_that_comes_late() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    // The service starts although there is no broker yet.
+    let (serving, stop) = started(config(&folder, port)).await;
+    let mut stream = TcpStream::connect(serving.address).unwrap();
+    stream.set_read_timeout(Some(WAIT)).unwrap();
+    write!(stream, "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut lines = BufReader::new(stream).lines();
+    let mut next = move |name: &str, part: &str| {
+        let mut current = String::new();
+        for line in lines.by_ref() {
+            let line = line.unwrap();
+            if let Some(event) = line.strip_prefix("event: ") {
+                current = event.to_owned();
+            }
+            if current == name && line.starts_with("data: ") && line.contains(part) {
+                return line;
+            }
+        }
+        panic!("the stream ended before {name} with {part}");
+    };
+    next("status", r#""broker_connected":false"#);
+    let Some(_broker) = Mosquitto::start(port) else { return };
+    next("status", r#""broker_connected":true"#);
+    wait_for("the subscription", async || {
+        publish(port, vec![(damage_topic(), event(1).to_json())]).await;
+        serving.store.counts().await.unwrap().sightings == 1
+    })
+    .await;
+    next("defect", r#""sightings":1"#);
+    next("status", r#""defects":1"#);
+    stop.send(()).unwrap();
+    serving.finished().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_while_the_service_is_away_is_taken_later() {
+    let Some(broker) = Mosquitto::start(free_port()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (serving, stop) = started(config(&folder, broker.port)).await;
+    wait_for("the broker", async || serving.ingest.is_connected()).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stop.send(()).unwrap();
+    serving.finished().await.unwrap();
+    publish(broker.port, (0..300).map(|n| (damage_topic(), event(n).to_json())).collect()).await;
+    let (serving, stop) = started(config(&folder, broker.port)).await;
+    wait_for("all events", async || serving.store.counts().await.unwrap().sightings == 300).await;
+    stop.send(()).unwrap();
+    serving.finished().await.unwrap();
+}
+
+#[test]
+fn a_taken_port_and_a_bad_network_are_told_clearly() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let write = |listen: u16, network: &str| {
+        let path = folder.path().join("central.toml");
+        let text = format!(
+            "site = \"soest\"\n[town]\nname = \"Soest\"\n[http]\nlisten = \"127.0.0.1:{listen}\"\n\
+             [store]\ndatabase = \"c.sqlite\"\n{network}"
+        );
+        std::fs::write(&path, text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_umsicht"))
+            .args(["central", "serve", "--config"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, message) = write(port, "");
+    assert_eq!(code, Some(69), "{message}");
+    assert!(message.contains(&format!("127.0.0.1:{port}")) && message.contains("[http] listen"), "{message}");
+    std::fs::write(folder.path().join("town.osm.pbf"), b"rubbish").unwrap();
+    let (code, message) = write(0, "[network]\nfile = \"town.osm.pbf\"\n");
+    assert_eq!(code, Some(65), "{message}");
+    assert!(message.contains("town.osm.pbf"), "{message}");
+    let (code, message) = write(0, "[netwrok]\nfile = \"town.osm.pbf\"\n");
+    assert_eq!(code, Some(64), "{message}");
+    assert!(message.contains("did you mean `network`?"), "{message}");
+}
