@@ -122,10 +122,8 @@ async fn publish(port: u16, messages: Vec<(String, Vec<u8>)>) {
     }
     let mut acknowledged = 0;
     while acknowledged < count {
-        match tokio::time::timeout(WAIT, connection.poll()).await.unwrap().unwrap() {
-            MqttEvent::Incoming(Packet::PubAck(_)) => acknowledged += 1,
-            _ => {}
-        }
+        let event = tokio::time::timeout(WAIT, connection.poll()).await.unwrap().unwrap();
+        acknowledged += usize::from(matches!(event, MqttEvent::Incoming(Packet::PubAck(_))));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::associate::{Placed, summarise};
 use super::grade::defect_grade;
-use super::model::{Defect, DefectId, DefectStatus, Sighting};
+use super::model::{Defect, DefectId, DefectStatus, Section, Sighting};
 use super::network::Network;
 use super::prioritise::prioritise;
 use super::profile::Profile;
@@ -26,7 +26,7 @@ pub fn assess(
     profile: &Profile,
 ) -> Option<Defect> {
     let summary = summarise(group)?;
-    let section = network.section_at(summary.position, summary.heading_degrees).map(|s| s.reference());
+    let section = network.section_at(summary.position, summary.heading_degrees).map(Section::reference);
     let grade = defect_grade(&summary, profile);
     let priority = prioritise(&summary, grade, section.as_ref(), profile);
     Some(Defect { id, status, summary, section, grade, priority: priority.points, reasons: priority.reasons, evidence })

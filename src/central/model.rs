@@ -3,7 +3,7 @@
 //! A *sighting* is what one pass reported about one object. A *defect* is the thing on the street that one or more
 //! sightings describe. A *section* is a piece of street of about 100 m. Units are in the names; positions are WGS 84.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -246,6 +246,16 @@ pub struct Defect {
     pub reasons: Vec<Reason>,
     /// The sighting whose picture shows it best.
     pub evidence: Option<EventId>,
+}
+
+/// Lower-case hexadecimal digits.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 /// Rounds to a tenth: the precision of grades and points.

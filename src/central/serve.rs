@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::api::{Api, guard};
 use super::config::CheckedConfig;
 use super::ingest::{self, IngestError, IngestHealth};
+use super::model::hexadecimal;
 use super::network::{NetworkError, read_sections};
 use super::profile::Profile;
 use super::store::{Store, StoreError};
@@ -151,8 +152,7 @@ pub async fn import_network(store: &Store, file: &Path, again: bool) -> Result<u
     let path: PathBuf = file.to_owned();
     let read = tokio::task::spawn_blocking(move || {
         let bytes = std::fs::read(&path).map_err(|source| NetworkError::Io { path: path.clone(), source })?;
-        let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok::<_, NetworkError>(digest)
+        Ok::<_, NetworkError>(hexadecimal(&Sha256::digest(&bytes)))
     });
     let digest = joined(read.await)?;
     if !again && store.network_source().await?.as_deref() == Some(&digest) {

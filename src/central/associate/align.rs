@@ -15,7 +15,7 @@ const SHARED_OFFSET: f64 = 0.8;
 /// Error that remains between two sightings of one thing in any case: what counts as its middle, one sigma.
 const FLOOR_METRES: f64 = 0.2;
 /// Cost of a sighting that founds a thing: -ln of the density of damages seen for the first time, per square metre.
-const NEW_THING: f64 = 6.2;
+const NEW_THING: f64 = 7.2;
 /// Two crack types are the same group but not the same class.
 const OTHER_CRACK_TYPE: f64 = 0.7;
 /// Per factor e of difference in length, up to a factor of e².

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::Street;
-use crate::central::model::{Section, SectionId};
+use crate::central::model::{Section, SectionId, hexadecimal};
 use crate::geo::{EastNorth, LatLon, LocalFrame};
 
 const SECTION_METRES: f64 = 100.0;
@@ -74,5 +74,5 @@ fn id_of(line: &[LatLon]) -> SectionId {
         }
     }
     let digest = hash.finalize();
-    SectionId(digest[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    SectionId(hexadecimal(&digest[..8]))
 }

@@ -48,13 +48,11 @@ struct Street {
 
 /// Reads a street network by the file's ending and cuts it into sections, sorted by id.
 pub fn read_sections(path: &Path) -> Result<Vec<Section>, NetworkError> {
-    let file_name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let streets = if file_name.ends_with(".pbf") {
-        osm::read(path)?
-    } else if file_name.ends_with(".geojson") || file_name.ends_with(".json") {
-        geojson::read(path)?
-    } else {
-        return Err(NetworkError::UnknownFormat { path: path.to_owned() });
+    let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+    let streets = match ending.as_deref() {
+        Some("pbf") => osm::read(path)?,
+        Some("geojson" | "json") => geojson::read(path)?,
+        _ => return Err(NetworkError::UnknownFormat { path: path.to_owned() }),
     };
     let sections = cut::sections_of(&streets);
     if sections.is_empty() { Err(NetworkError::Empty { path: path.to_owned() }) } else { Ok(sections) }
