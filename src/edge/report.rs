@@ -49,7 +49,7 @@ impl fmt::Debug for PassId {
 const CELL_LAT_DEGREES: f64 = 0.001;
 const CELL_LON_DEGREES: f64 = 0.0015;
 /// Coming back to a cell after so long is another pass.
-const ABSENCE: Duration = Duration::from_mins(1);
+const ABSENCE: Duration = Duration::from_secs(30);
 
 type Cell = (i32, i32);
 

@@ -25,8 +25,8 @@ pub struct RoadJudgeConfig {
     pub min_frames: u32,
     /// Sum of scores over the pass that makes a sighting.
     pub min_score_sum: f32,
-    /// Share of the frames that showed its place in which it must have been detected.
-    pub min_seen_share: f32,
+    /// Mean score over the frames that showed its place; a frame without a detection counts as 0.
+    pub min_mean_score: f32,
     pub single_frame_score: f32,
 }
 
@@ -38,7 +38,7 @@ impl Default for RoadJudgeConfig {
             antenna: AntennaOffset::default(),
             min_frames: 2,
             min_score_sum: 0.7,
-            min_seen_share: 0.2,
+            min_mean_score: 0.25,
             single_frame_score: 0.6,
         }
     }
@@ -146,7 +146,7 @@ impl RoadJudge {
     fn is_confirmed(&self, track: &Track) -> bool {
         let often = track.hits >= self.config.min_frames
             && track.score_sum() >= self.config.min_score_sum
-            && track.hits as f32 >= self.config.min_seen_share * track.opportunities as f32;
+            && track.score_sum() >= self.config.min_mean_score * track.opportunities as f32;
         let once = track.opportunities <= 3 && track.max_score >= self.config.single_frame_score;
         often || once
     }
