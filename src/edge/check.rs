@@ -125,22 +125,19 @@ fn model_verdict(config: &EdgeConfig, first: Option<&CameraImage>) -> Verdict {
         Err(error) => return Verdict::Fail(error.to_string()),
     };
     let reference = detector.model_ref();
-    let mut text =
+    let text =
         format!("{} {}, its hash is right, runs on {}", reference.name, reference.version, detector.backend_name());
-    if let Some(image) = first {
-        // The first run prepares memory; the second is what a frame costs.
-        for _ in 0..2 {
-            let started = Instant::now();
-            if let Err(error) = detector.detect(image) {
-                return Verdict::Fail(error.to_string());
-            }
-            if let Some((head, _)) = text.split_once(", one picture") {
-                text.truncate(head.len());
-            }
-            text += &format!(", one picture in {} ms", started.elapsed().as_millis());
+    let Some(image) = first else { return Verdict::Ok(text) };
+    // The first run prepares memory; the second is what a frame costs.
+    let mut took = Duration::ZERO;
+    for _ in 0..2 {
+        let started = Instant::now();
+        if let Err(error) = detector.detect(image) {
+            return Verdict::Fail(error.to_string());
         }
+        took = started.elapsed();
     }
-    Verdict::Ok(text)
+    Verdict::Ok(format!("{text}, one picture in {} ms", took.as_millis()))
 }
 
 fn spool_verdict(folder: &Path, quota_bytes: u64) -> Verdict {
@@ -148,7 +145,7 @@ fn spool_verdict(folder: &Path, quota_bytes: u64) -> Verdict {
     let write = || -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
         let mut file = std::fs::File::create(&probe)?;
-        file.write_all(&[0; 64 * 1024])?;
+        file.write_all(&vec![0; 64 * 1024])?;
         file.sync_all()?;
         std::fs::remove_file(&probe)
     };

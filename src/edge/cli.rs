@@ -69,7 +69,7 @@ pub struct RunArguments {
 
 impl RunArguments {
     fn run(self) -> Result<(), Failure> {
-        run(EdgeConfig::read(&self.config)?, self.pass_id)
+        run(&EdgeConfig::read(&self.config)?, self.pass_id)
     }
 }
 

@@ -143,7 +143,8 @@ impl Replay {
         );
         let without_fix = count(&counters.frames_without_fix);
         if without_fix > 0 {
-            text += &format!("\n{without_fix} frames had no position: nothing in them could be reported");
+            let without = format!("\n{without_fix} frames had no position: nothing in them could be reported");
+            text.push_str(&without);
         }
         if !calibrated {
             text += "\nThe camera is assumed, not measured: positions and sizes are indications only.";

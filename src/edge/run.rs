@@ -33,7 +33,7 @@ impl From<SpoolError> for Failure {
 }
 
 /// Runs until the source ends or the process is told to stop.
-pub fn run(config: EdgeConfig, pass_id: Option<PassId>) -> Result<(), Failure> {
+pub fn run(config: &EdgeConfig, pass_id: Option<PassId>) -> Result<(), Failure> {
     let (spool, recovery) = Spool::open(&config.spool.folder, config.spool.quota_bytes)?;
     if recovery.items > 0 {
         tracing::info!(items = recovery.items, "the spool holds items of an earlier run; they are sent now");
@@ -56,7 +56,7 @@ pub fn run(config: EdgeConfig, pass_id: Option<PassId>) -> Result<(), Failure> {
     let stop_judging = Arc::new(AtomicBool::new(false));
     runtime.spawn(stop_on_signal(stop, Arc::clone(&stop_judging)));
 
-    let judged = judge(&config, pass_id, &spool, &stop_judging);
+    let judged = judge(config, pass_id, &spool, &stop_judging);
     runtime.block_on(async {
         let failed = judged.is_err();
         tokio::select! {
@@ -117,7 +117,7 @@ async fn stop_on_signal(stop: watch::Sender<bool>, stop_judging: Arc<AtomicBool>
     stop_judging.store(true, Ordering::Relaxed);
     stop.send_replace(true);
     // The sender lives on, so that a wait for it does not end for another reason.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Written before the first frame, replaced as a whole.
