@@ -79,8 +79,11 @@ fn tools() -> Result<(PathBuf, PathBuf), String> {
     Ok((chromium, ui.join("tests/browser.mjs")))
 }
 
+/// Name, class, and both ends in metres east and north.
+type Street = (&'static str, &'static str, [(f64, f64); 2]);
+
 /// Two crossing streets.
-const STREETS: [(&str, &str, [(f64, f64); 2]); 2] = [
+const STREETS: [Street; 2] = [
     ("Hauptstraße", "primary", [(-200.0, 0.0), (260.0, 0.0)]),
     ("Feldweg", "residential", [(60.0, -160.0), (60.0, 260.0)]),
 ];
