@@ -2,36 +2,15 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 
 use proptest::prelude::*;
-use time::macros::datetime;
 
 use super::*;
-use crate::geo::{Covariance, LatLon};
-use crate::schema::{DamageClass, ModelRef, PassTag, RoadDamage};
+use crate::schema::event::tests as schema_tests;
 
 fn event(evidence_bytes: Option<usize>) -> (Event, Option<Vec<u8>>) {
-    let damage = RoadDamage {
-        class: DamageClass::Pothole,
-        score: 0.5,
-        position: LatLon { lat: 50.0, lon: 8.0 },
-        position_covariance: Covariance::isotropic(0.5),
-        heading_degrees: 135.0,
-        length_metres: 0.5,
-        width_metres: 0.25,
-        area_square_metres: 0.125,
-        calibrated: true,
-        pass: PassTag("00ff".into()),
-        frames_seen: 3,
-        model: ModelRef { name: "road".into(), version: "0.1.0".into(), sha256: "ab".into() },
-        simulated: false,
-        has_evidence: evidence_bytes.is_some(),
-    };
-    let draft = Draft {
-        source: "/umsicht/soest".into(),
-        time: datetime!(2026-03-17 09:00 UTC),
-        data: EventData::RoadDamage(damage),
-        picture: None,
-    };
-    (draft.into_event().0, evidence_bytes.map(|n| vec![0xff; n]))
+    let mut event = Event { id: EventId::random(), ..schema_tests::damage() };
+    let EventData::RoadDamage(damage) = &mut event.data;
+    damage.has_evidence = evidence_bytes.is_some();
+    (event, evidence_bytes.map(|n| vec![0xff; n]))
 }
 
 fn open(folder: &Path) -> (Spool, Recovery) {
