@@ -18,6 +18,7 @@ from pictures import Picture
 
 MASK_STRIDE = 8
 PAD = 114
+MASK_CLASSES = ((0, 1, 2), (3,))  # the classes whose boxes hold crack cells, and pothole cells
 
 
 @dataclass
@@ -26,7 +27,7 @@ class Batch:
     boxes: list[torch.Tensor]  # [T, 5] class, x0, y0, x1, y1 in input pixels
     group_weights: torch.Tensor  # [B, groups]
     masks: torch.Tensor  # [B, 2, H/8, W/8] crack and pothole cells
-    mask_known: torch.Tensor  # [B] bool
+    mask_known: torch.Tensor  # [B, 2, H/8, W/8] 1 where the mask may be believed
 
 
 def place(picture: Picture, window: tuple[int, int, int, int], rng: np.random.Generator) -> np.ndarray:
@@ -104,10 +105,61 @@ def colours(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return pixels
 
 
+def weather(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Now and then what a camera in service delivers: motion blur, rain, glare, night, a coarse JPEG."""
+    height, width = pixels.shape[:2]
+    chance = rng.random()
+    if chance < 0.05:
+        length = int(rng.integers(3, 8))
+        kernel = np.zeros((length, length), np.float32)
+        cv2.line(kernel, (length // 2 + int(rng.integers(-1, 2)), 0), (length // 2, length - 1), 1.0)
+        pixels = cv2.filter2D(pixels, -1, kernel / kernel.sum())
+    elif chance < 0.09:
+        drops = np.zeros((height, width), np.uint8)
+        slant = rng.uniform(-6, 6)
+        for x, y in rng.uniform(0, 1, (int(rng.integers(60, 240)), 2)) * (width, height):
+            cv2.line(drops, (int(x), int(y)), (int(x + slant), int(y + rng.uniform(6, 18))), int(rng.integers(40, 110)))
+        veil = cv2.addWeighted(pixels, rng.uniform(0.75, 0.95), np.full_like(pixels, 150), 0.1, 0)
+        pixels = cv2.add(veil, cv2.merge([cv2.blur(drops, (2, 3))] * 3))
+    elif chance < 0.13:
+        blob = np.zeros((height // 8, width // 8), np.float32)
+        middle = (int(rng.uniform(0, width // 8)), int(rng.uniform(0, height // 16)))
+        cv2.circle(blob, middle, int(rng.uniform(4, 14)), float(rng.uniform(60, 170)), -1)
+        blob = cv2.resize(cv2.GaussianBlur(blob, (0, 0), 5), (width, height))
+        pixels = np.clip(pixels + blob[..., None], 0, 255).astype(np.uint8)
+    elif chance < 0.18:
+        dim = rng.uniform(0.25, 0.6)
+        ramp = np.linspace(rng.uniform(0.5, 1.0), rng.uniform(0.9, 1.5), height, dtype=np.float32)[:, None, None]
+        noise = rng.normal(0, rng.uniform(2, 6), (height, width, 1)).astype(np.float32)
+        pixels = np.clip(pixels * (dim * ramp) + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.12:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 80))]
+        pixels = cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_COLOR)
+    return pixels
+
+
+def known_window(picture: Picture, boxes: np.ndarray, window: tuple[int, int, int, int], known: np.ndarray) -> None:
+    """Marks in `known` [2, H, W] where this picture's mask may be believed: everywhere when it was drawn by a person;
+    else only outside its boxes, where there is surely nothing."""
+    x0, y0, x1, y1 = window
+    if picture.mask is not None and picture.believed[0] > 0:
+        known[:, y0:y1, x0:x1] = 1
+        return
+    for channel, kinds in enumerate(MASK_CLASSES):
+        if picture.believed[channel] < 1.0:
+            continue
+        known[channel, y0:y1, x0:x1] = 1
+        for box in boxes[np.isin(boxes[:, 0], kinds)] if len(boxes) else []:
+            low = np.floor(box[1:3]).astype(int)
+            high = np.ceil(box[3:5]).astype(int)
+            known[channel, max(low[1], 0) : high[1] + 1, max(low[0], 0) : high[0] + 1] = 0
+
+
 def view(chosen: list[Picture], width: int, height: int, rng: np.random.Generator):
-    """One canvas from one picture, or a mosaic from four. Returns pixels, boxes, beliefs, mask cells and if known."""
+    """One canvas from one picture, or a mosaic from four. Returns pixels, boxes, beliefs, mask cells and where those are known."""
     canvas = np.full((height, width, 3), PAD, np.uint8)
     mask = np.zeros((height, width), np.uint8)
+    known = np.zeros((len(MASK_CLASSES), height, width), np.uint8)
     if len(chosen) == 1:
         windows = [(0, 0, width, height)]
     else:
@@ -124,12 +176,15 @@ def view(chosen: list[Picture], width: int, height: int, rng: np.random.Generato
         )
         if picture.mask is not None:
             mask[y0:y1, x0:x1] = cv2.warpAffine(picture.mask, local, (x1 - x0, y1 - y0), flags=cv2.INTER_NEAREST)
-        boxes.append(move_boxes(picture.boxes, matrix, window))
+        moved = move_boxes(picture.boxes, matrix, window)
+        known_window(picture, moved, window, known)
+        boxes.append(moved)
     beliefs = np.array([picture.believed for picture in chosen], np.float32).min(0)
-    known = all(picture.mask is not None for picture in chosen) and beliefs[0] > 0
-    blocks = mask.reshape(height // MASK_STRIDE, MASK_STRIDE, width // MASK_STRIDE, MASK_STRIDE)
+    shape = (height // MASK_STRIDE, MASK_STRIDE, width // MASK_STRIDE, MASK_STRIDE)
+    blocks = mask.reshape(shape)
     cells = np.stack([(blocks == value).any((1, 3)) for value in (1, 2)]).astype(np.float32)
-    return colours(canvas, rng), np.concatenate(boxes), beliefs, cells, known
+    believable = known.reshape(len(MASK_CLASSES), *shape).min((2, 4)).astype(np.float32)
+    return weather(colours(canvas, rng), rng), np.concatenate(boxes), beliefs, cells, believable
 
 
 class Loader:
@@ -155,7 +210,7 @@ class Loader:
             [torch.from_numpy(item[1].astype(np.float32)) for item in items],
             torch.from_numpy(np.stack([item[2] for item in items])),
             torch.from_numpy(np.stack([item[3] for item in items])),
-            torch.tensor([bool(item[4]) for item in items]),
+            torch.from_numpy(np.stack([item[4] for item in items])),
         )
 
     def __iter__(self):

@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import csv
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
+from augment import MASK_STRIDE
 from boxes import candidates, class_rows, class_truths, judge, suppress
 from network import CLASSES, GROUP_OF_CLASS, Deployed, RoadNet
 from pictures import Picture, letterbox, read_real, read_simulated
@@ -30,9 +32,10 @@ class Checkpoint:
         self.deployed = Deployed(net, width, height).to(device).eval()
         self.width, self.height, self.device = width, height, device
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
-            return self.deployed(torch.from_numpy(image).to(self.device))[0].cpu().numpy()
+            predictions, extent = self.deployed(torch.from_numpy(image).to(self.device))
+        return predictions[0].cpu().numpy(), extent[0].cpu().numpy()
 
 
 class Exported:
@@ -44,8 +47,9 @@ class Exported:
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         _, _, self.height, self.width = self.session.get_inputs()[0].shape
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        return self.session.run(["predictions"], {"images": image})[0][0]
+    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        predictions, extent = self.session.run(["predictions", "extent"], {"images": image})
+        return predictions[0], extent[0]
 
 
 def open_model(path: Path):
@@ -57,19 +61,71 @@ def open_model(path: Path):
     return Checkpoint(net, state["width"], state["height"])
 
 
-def predict(model, pixels: np.ndarray, floor: float = FLOOR) -> np.ndarray:
-    """Candidates before suppression, in the picture's pixels."""
+@dataclass
+class Seen:
+    """What the network says about one picture: detection rows in the picture's pixels before suppression, extent cells."""
+
+    rows: np.ndarray
+    extent: np.ndarray
+
+
+def predict(model, pixels: np.ndarray, floor: float = FLOOR) -> Seen:
     boxed, ratio, left, top = letterbox(pixels, model.width, model.height)
     image = np.ascontiguousarray(boxed[..., ::-1].transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
-    rows = candidates(model(image), floor)
+    output, extent = model(image)
+    rows = candidates(output, floor)
     rows[:, [0, 2]] = ((rows[:, [0, 2]] - left) / ratio).clip(0, pixels.shape[1])
     rows[:, [1, 3]] = ((rows[:, [1, 3]] - top) / ratio).clip(0, pixels.shape[0])
-    return rows
+    return Seen(rows, extent)
 
 
-def predict_pictures(net: RoadNet, pictures: list[Picture], width: int, height: int, device: str) -> list[np.ndarray]:
+def predict_pictures(net: RoadNet, pictures: list[Picture], width: int, height: int, device: str) -> list[Seen]:
     model = Checkpoint(net, width, height, device)
     return [predict(model, picture.pixels) for picture in pictures]
+
+
+def extent_cells(picture: Picture, width: int, height: int) -> np.ndarray:
+    """The drawn mask as cells [H/8, W/8] of the network's input: does any damage touch the cell?"""
+    rows, columns = picture.mask.shape
+    ratio = min(width / columns, height / rows)
+    inner = (round(columns * ratio), round(rows * ratio))
+    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+    boxed = np.zeros((height, width), np.uint8)
+    # Shrunk with the largest value, so that a thin crack does not fall between the samples.
+    ys, xs = np.nonzero(picture.mask)
+    boxed[(ys * ratio).astype(int).clip(0, inner[1] - 1) + top, (xs * ratio).astype(int).clip(0, inner[0] - 1) + left] = 1
+    return boxed.reshape(height // MASK_STRIDE, MASK_STRIDE, width // MASK_STRIDE, MASK_STRIDE).any((1, 3))
+
+
+def extent_summary(seen: list[Seen], pictures: list[Picture], threshold: float | None = None) -> str:
+    """F1 of damaged cells, crack and pothole together, and its 95 % range when whole road segments are drawn again."""
+    counts: dict[str, np.ndarray] = {}
+    levels = np.linspace(0.1, 0.9, 33) if threshold is None else np.array([threshold])
+    for one, picture in zip(seen, pictures):
+        if picture.mask is None or picture.believed[0] == 0:
+            continue
+        height, width = (side * MASK_STRIDE for side in one.extent.shape[1:])
+        truth = extent_cells(picture, width, height)
+        found = one.extent.max(0)[None] >= levels[:, None, None]
+        hits = (found & truth).sum((1, 2))
+        row = np.stack([hits, found.sum((1, 2)) - hits, truth.sum() - hits], 1)
+        counts[picture.group] = counts.get(picture.group, 0) + row
+    if not counts:
+        return "  extent: no masks"
+    groups = np.stack(list(counts.values())).astype(float)
+
+    def f1(total: np.ndarray) -> np.ndarray:
+        return 2 * total[..., 0] / np.maximum(2 * total[..., 0] + total[..., 1] + total[..., 2], 1)
+
+    at = int(f1(groups.sum(0)).argmax())
+    draws = np.random.default_rng(1).integers(0, len(groups), (2000, len(groups)))
+    spread = np.quantile(f1(groups[draws, at].sum(1)), [0.025, 0.05, 0.975])
+    total = groups[:, at].sum(0)
+    return (
+        f"  extent: cell F1 {f1(total):.3f} at {levels[at]:.3f}, P {total[0] / (total[0] + total[1]):.3f} "
+        f"R {total[0] / (total[0] + total[2]):.3f}, 95 % {spread[0]:.3f}–{spread[2]:.3f}, one-sided {spread[1]:.3f}, "
+        f"{len(groups)} segments: " + " ".join(f"{value:.2f}" for value in f1(groups[:, at]))
+    )
 
 
 def unbelieved(pictures: list[Picture]):
@@ -77,8 +133,8 @@ def unbelieved(pictures: list[Picture]):
     return lambda number, kind: pictures[number].believed[GROUP_OF_CLASS[kind]] < 1.0
 
 
-def summary(name: str, raw: list[np.ndarray], pictures: list[Picture], threshold: float | None = None) -> str:
-    found = [suppress(rows, NMS_IOU) for rows in raw]
+def summary(name: str, raw: list[Seen], pictures: list[Picture], threshold: float | None = None) -> str:
+    found = [suppress(seen.rows, NMS_IOU) for seen in raw]
     lines = [f"== {name}: {len(pictures)} pictures"]
     for source in sorted({picture.source for picture in pictures}):
         index = [i for i, picture in enumerate(pictures) if picture.source == source]
@@ -90,6 +146,8 @@ def summary(name: str, raw: list[np.ndarray], pictures: list[Picture], threshold
             one = judge(class_rows(rows, kind), class_truths(truths, kind), 0.5, "exact", threshold, ignore)
             if one.truths:
                 lines.append(f"  {source} {kind} IoU 0.5: {one}")
+    if any(picture.mask is not None for picture in pictures):
+        lines.append(extent_summary(raw, pictures))
     return "\n".join(lines)
 
 
@@ -109,10 +167,10 @@ def read_drive(video: Path, boxes: Path) -> list[Picture]:
         pictures.append(Picture(f"still{number}", "drive", video.stem, pixels, boxes_here, (1.0, 1.0, 1.0)))
 
 
-def best_threshold(raw: list[np.ndarray], pictures: list[Picture], nms_iou: float, sources: set[str]) -> float:
+def best_threshold(raw: list[Seen], pictures: list[Picture], nms_iou: float, sources: set[str]) -> float:
     index = [i for i, picture in enumerate(pictures) if picture.source in sources]
     chosen = [pictures[i] for i in index]
-    found = [suppress(raw[i], nms_iou) for i in index]
+    found = [suppress(raw[i].rows, nms_iou) for i in index]
     return judge(found, [p.boxes for p in chosen], 0.3, "group", None, unbelieved(chosen)).threshold
 
 
@@ -120,6 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True, help="road.onnx or a checkpoint")
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--masks", type=Path)
     parser.add_argument("--simulated", type=Path, action="append", default=[])
     parser.add_argument("--drive", type=Path, action="append", default=[])
     parser.add_argument("--drive-boxes", type=Path, action="append", default=[])
@@ -130,7 +189,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     model, threshold = open_model(options.model), options.threshold
     if options.data:
-        _, held_out = read_real(options.data)
+        _, held_out = read_real(options.data, options.masks)
         raw = [predict(model, picture.pixels) for picture in held_out]
         print(summary("held-out groups, each score at its own best threshold", raw, held_out))
         if threshold is None:
@@ -143,7 +202,7 @@ def main() -> None:
         print(summary(f"simulated {folder.name}", raw, pictures, threshold))
     for video, boxes in zip(options.drive, options.drive_boxes, strict=True):
         pictures = read_drive(video, boxes)
-        found = [suppress(predict(model, picture.pixels), NMS_IOU) for picture in pictures]
+        found = [suppress(predict(model, picture.pixels).rows, NMS_IOU) for picture in pictures]
         truths = [picture.boxes for picture in pictures]
         for match in ("any", "group", "exact"):
             for level in (0.3, 0.5):

@@ -9,9 +9,12 @@ All boxes are x0, y0, x1, y1 in input pixels.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch.nn import functional as F
 
+from augment import MASK_CLASSES, MASK_STRIDE
 from network import BINS, CRACK_TYPES, GROUP_OF_CLASS, GROUPS, RoadNet, cell_centres
 
 TOP_CELLS = 10
@@ -68,6 +71,34 @@ def assign(scores, boxes, truth_boxes, truth_groups, centres, strides):
     top_iou = (iou * mine).amax(1, keepdim=True).clamp(min=0.05)
     target = (alignment * mine / top_alignment * top_iou).amax(0)
     return owner, target
+
+
+def extent_loss(mask: torch.Tensor, batch) -> torch.Tensor:
+    """Cells that are known: cross-entropy, and one minus their soft F1 (Dice), which does not drown in background.
+    Boxes whose cells are not known: along their longer side, every row of cells must hold at least one damaged cell."""
+    known = batch.mask_known
+    wrong = F.binary_cross_entropy_with_logits(mask, batch.masks, reduction="none") * (1.0 + batch.masks) * known
+    loss = wrong.sum() / known.sum().clamp(min=1.0) * 4.0
+    share = mask.sigmoid() * known
+    both = (share * batch.masks).sum((0, 2, 3))
+    either = (share + batch.masks * known).sum((0, 2, 3))
+    present = (batch.masks * known).sum((0, 2, 3)) > 0
+    loss = loss + ((1 - (2 * both + 1) / (either + 1)) * present).sum() / present.sum().clamp(min=1)
+    rows, columns = mask.shape[2:]
+    weak = []
+    for item, boxes in enumerate(batch.boxes):
+        for kind, x0, y0, x1, y1 in (boxes / MASK_STRIDE).tolist():
+            channel = next((c for c, kinds in enumerate(MASK_CLASSES) if round(kind * MASK_STRIDE) in kinds), None)
+            if channel is None:
+                continue
+            left, top = max(int(x0), 0), max(int(y0), 0)
+            right, bottom = min(math.ceil(x1), columns), min(math.ceil(y1), rows)
+            middle = known[item, channel, (top + bottom - 1) // 2, (left + right - 1) // 2]
+            if right <= left or bottom <= top or middle > 0:
+                continue
+            inside = mask[item, channel, top:bottom, left:right]
+            weak.append(F.softplus(-inside.amax(1 if bottom - top > right - left else 0)).mean())
+    return loss + 0.3 * torch.stack(weak).mean() if weak else loss
 
 
 class DetectionLoss:
@@ -127,13 +158,7 @@ class DetectionLoss:
             if cracks.any():
                 wrong = F.cross_entropy(type_logits[item, cells][cracks], truth[cracks, 0].long(), reduction="none")
                 kind = (wrong * quality[cracks]).sum() / total
-        masks = mask.sum() * 0.0
-        if batch.mask_known.any():
-            known = batch.mask_known
-            wrong = F.binary_cross_entropy_with_logits(
-                mask[known], batch.masks[known], reduction="none", pos_weight=torch.tensor(3.0, device=mask.device)
-            )
-            masks = wrong.mean()
+        masks = extent_loss(mask, batch)
         loss = (
             WEIGHT_BOX * box + WEIGHT_SIDES * sides_loss + WEIGHT_SCORE * score + WEIGHT_TYPE * kind + WEIGHT_MASK * masks
         )

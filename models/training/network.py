@@ -6,6 +6,8 @@ Strides 8, 16 and 32. The head says per cell
 - which *type* a crack is (D00, D10, D20), as a choice among the three;
 - the four distances from the cell's centre to the box's sides, each as a distribution over bins of one stride
   (distribution focal loss, Li et al. 2020).
+The finest level also says, per cell of 8 x 8 pixels, whether a crack or a pothole touches it: the extent mask. It reads
+the features that the scores are made of, so it costs next to nothing.
 
 Why groups: the crack types of our largest source are a rule of thumb. Splitting a crack's evidence over three
 independent scores would push all of them under the threshold, so the likeliest type carries the whole group score and
@@ -24,6 +26,7 @@ CLASSES = ["D00", "D10", "D20", "D40", "Repair"]
 CRACK_TYPES = 3  # the first three classes are the crack types
 GROUP_OF_CLASS = [0, 0, 0, 1, 2]
 GROUPS = ["crack", "pothole", "repair"]
+MASKS = ["crack", "pothole"]
 STRIDES = [8, 16, 32]
 BINS = 16
 
@@ -134,13 +137,19 @@ class Head(nn.Module):
         for layer in self.sides:
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)
+        self.extent = nn.Conv2d(2 * channels, len(MASKS), 1)
+        nn.init.normal_(self.extent.weight, std=0.01)
+        nn.init.constant_(self.extent.bias, -3.0)
 
-    def forward(self, levels: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        scores, sides = [], []
+    def forward(self, levels: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        scores, sides, extent = [], [], None
         for index, feature in enumerate(levels):
-            scores.append(self.scores[index](self.score_tower(feature, index)).flatten(2))
+            evidence = self.score_tower(feature, index)
+            scores.append(self.scores[index](evidence).flatten(2))
             sides.append(self.sides[index](self.box_tower(feature, index)).flatten(2))
-        return torch.cat(scores, 2), torch.cat(sides, 2)
+            if extent is None:
+                extent = self.extent(torch.cat([feature, evidence], 1))
+        return torch.cat(scores, 2), torch.cat(sides, 2), extent
 
 
 def cell_centres(width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -160,13 +169,10 @@ class RoadNet(nn.Module):
         self.backbone = Backbone()
         self.pyramid = Pyramid(channels)
         self.head = Head(channels)
-        self.mask = nn.Conv2d(channels, 2, 1)  # crack and pothole cells, used in training only
         self.register_buffer("bins", torch.arange(BINS).float(), persistent=False)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        levels = self.pyramid(*self.backbone(x))
-        scores, sides = self.head(levels)
-        return scores, sides, self.mask(levels[0])
+        return self.head(self.pyramid(*self.backbone(x)))
 
     def distances(self, sides: torch.Tensor) -> torch.Tensor:
         """[B, 4*BINS, N] logits -> [B, 4, N] distances (left, top, right, bottom) in strides."""
@@ -184,7 +190,8 @@ def class_scores(raw: torch.Tensor) -> torch.Tensor:
 
 
 class Deployed(nn.Module):
-    """What is exported: pictures in, [B, 4 + classes, N] out (cx, cy, w, h in input pixels, then class scores)."""
+    """What is exported: pictures in, [B, 4 + classes, N] out (cx, cy, w, h in input pixels, then class scores), and the
+    extent mask [B, masks, H/8, W/8], probabilities."""
 
     def __init__(self, net: RoadNet, width: int, height: int):
         super().__init__()
@@ -193,13 +200,12 @@ class Deployed(nn.Module):
         self.register_buffer("centres", centres.t()[None].contiguous())
         self.register_buffer("strides", strides[None, None].contiguous())
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        levels = self.net.pyramid(*self.net.backbone(images))
-        scores, sides = self.net.head(levels)
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        scores, sides, extent = self.net(images)
         reach = self.net.distances(sides) * self.strides
         low = self.centres - reach[:, :2]
         high = self.centres + reach[:, 2:]
-        return torch.cat([(low + high) * 0.5, high - low, class_scores(scores)], 1)
+        return torch.cat([(low + high) * 0.5, high - low, class_scores(scores)], 1), extent.sigmoid()
 
 
 def load_backbone(net: RoadNet, path: str) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import unittest
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,8 +12,10 @@ import torch
 from augment import move_boxes, view
 from boxes import judge, suppress
 from loss import assign
-from network import RoadNet, cell_centres, class_scores
+from export import write_onnx
+from network import Deployed, RoadNet, cell_centres, class_scores
 from pictures import Picture
+from warm_start import load_onnx
 
 
 def picture_with_square() -> Picture:
@@ -38,6 +42,17 @@ class Views(unittest.TestCase):
     def test_a_box_out_of_the_window_is_dropped(self) -> None:
         shift = np.array([[1, 0, -500], [0, 1, 0]], np.float32)
         self.assertEqual(len(move_boxes(picture_with_square().boxes, shift, (0, 0, 512, 320))), 0)
+
+
+    def test_a_drawn_mask_is_believed_everywhere_and_boxes_hide_what_is_unknown(self) -> None:
+        picture = picture_with_square()
+        *_, cells, known = view([picture], 512, 320, np.random.default_rng(3))
+        self.assertEqual(cells.sum(), 0)
+        self.assertTrue(0 < (known[1] == 0).mean() < 0.5, "the pothole's box is unknown, the rest is not")
+        picture.mask = np.zeros((400, 640), np.uint8)
+        picture.mask[250:330, 200:320] = 2
+        *_, cells, known = view([picture], 512, 320, np.random.default_rng(3))
+        self.assertTrue(cells[1].sum() > 10 and cells[0].sum() == 0 and bool((known == 1).all()))
 
 
 class Assignment(unittest.TestCase):
@@ -92,6 +107,21 @@ class Network(unittest.TestCase):
         cells = len(cell_centres(512, 320)[0])
         self.assertEqual((scores.shape[2], sides.shape[2]), (cells, cells))
         self.assertEqual(tuple(mask.shape[2:]), (40, 64))
+
+    def test_an_exported_model_goes_on_learning_from_where_it_is(self) -> None:
+        torch.manual_seed(2)
+        old, new = RoadNet().eval(), RoadNet()
+        for module in old.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.uniform_(module.running_mean, -0.3, 0.3)
+                torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+        pictures = torch.rand(4, 3, 64, 64)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "old.onnx"
+            write_onnx(old, path, 64, 64)
+            self.assertEqual(load_onnx(new, str(path), pictures), [])
+        for a, b in zip(Deployed(old, 64, 64).eval()(pictures), Deployed(new.eval(), 64, 64).eval()(pictures)):
+            torch.testing.assert_close(a, b, atol=1e-2, rtol=1e-3)
 
 
 if __name__ == "__main__":

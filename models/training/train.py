@@ -26,6 +26,7 @@ from evaluate import predict_pictures, summary
 from loss import DetectionLoss
 from network import RoadNet, load_backbone
 from pictures import Picture, read_real, read_simulated
+from warm_start import load_onnx
 
 
 def arguments() -> argparse.Namespace:
@@ -37,6 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--simulated-validation", type=Path, help="simulated pictures of the validation families")
     parser.add_argument("--backbone", type=Path, help="FastestDet weights to start the backbone from")
     parser.add_argument("--init", type=Path, help="checkpoint whose averaged weights start a new schedule")
+    parser.add_argument("--init-onnx", type=Path, help="exported model to go on from, as published (see warm_start.py)")
     parser.add_argument("--resume", type=Path, help="checkpoint to continue")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--minutes", type=float, help="follow the clock instead of the epochs, and stop in time")
@@ -162,6 +164,10 @@ def main() -> None:
     state = torch.load(start, map_location="cpu", weights_only=True) if start else None
     if state:
         net.load_state_dict(state["average"] if options.init else state["net"])
+    if options.init_onnx:
+        loader = Loader(train, options.width, options.height, 96, options.seed, 0, 0.0)
+        missing = load_onnx(net, str(options.init_onnx), loader.make(0).images)
+        print(f"{options.init_onnx}: loaded; starts at random: {', '.join(missing) or 'nothing'}", flush=True)
     net = net.to(options.device, memory_format=torch.channels_last)
     average = copy.deepcopy(net).eval()
     optimiser = torch.optim.AdamW(parameters(net), lr=options.rate)
@@ -170,7 +176,7 @@ def main() -> None:
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         first_epoch, steps_done = state["epoch"] + 1, state["steps"]
-    elif options.init:
+    elif options.init or options.init_onnx:
         steps_done = 1500  # the averages are worth keeping from the start
     criterion = DetectionLoss(options.width, options.height, options.device)
 
