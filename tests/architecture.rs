@@ -28,6 +28,7 @@ const EDGE: &[&str] = &[
     "infer",
     "preprocess",
     "postprocess",
+    "extent",
     "detector",
     "locate",
     "anonymise",

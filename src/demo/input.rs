@@ -163,7 +163,7 @@ impl Input {
     pub fn truth(&self, defects: &[ReportDefect]) -> Option<ReportTruth> {
         let Self::Simulated(simulated) = self else { return None };
         let log = simulated.log.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (wanted, tolerated) = log.wanted_and_tolerated(&simulated.town);
+        let (wanted, tolerated) = log.wanted_and_tolerated(&simulated.town, &simulated.perfect, &simulated.fixes);
         let found: Vec<Placed> = defects
             .iter()
             .map(|d| Placed { class: d.class, position: crate::geo::LatLon { lat: d.lat, lon: d.lon } })

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::edge::detection::Detection;
+use crate::edge::extent::ExtentMask;
 use crate::edge::frame::CameraImage;
 use crate::edge::infer::model::{Model, ModelSpec};
 use crate::edge::infer::{self, Backend, BackendChoice, BackendSettings, InferError, Tensor};
@@ -16,6 +17,7 @@ pub struct Detector {
     preprocessor: Preprocessor,
     outputs: Vec<Tensor>,
     postprocessor: Postprocessor,
+    extent: Option<ExtentMask>,
 }
 
 impl Detector {
@@ -37,6 +39,7 @@ impl Detector {
             spec: model.spec.clone(),
             backend,
             outputs: Vec::new(),
+            extent: None,
         })
     }
 
@@ -51,7 +54,15 @@ impl Detector {
         self.backend.run(input, &mut self.outputs)?;
         let none = || InferError::OutputShape { found: Vec::new(), expected: "one output".into() };
         let output = self.outputs.first().ok_or_else(none)?;
-        self.postprocessor.detections(output, &letterbox, score_threshold)
+        let detections = self.postprocessor.detections(output, &letterbox, score_threshold)?;
+        self.extent = ExtentMask::read(&self.spec, &self.outputs, letterbox)?;
+        Ok(detections)
+    }
+
+    /// The extent mask of the picture that was looked at last; `None` for a model without one.
+    #[must_use]
+    pub fn extent(&self) -> Option<&ExtentMask> {
+        self.extent.as_ref()
     }
 
     #[must_use]

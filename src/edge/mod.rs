@@ -1,7 +1,7 @@
 //! The device: sees, judges, locates, anonymises, reports.
 //!
 //! Flow, and import order:
-//! source → frame (+ fix, captured_at) → preprocess → infer → postprocess → locate → anonymise → track → judge →
+//! source → frame (+ fix, captured_at) → preprocess → infer → postprocess, extent → locate → anonymise → track → judge →
 //! report → spool → publish.
 
 pub mod anonymise;
@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod detection;
 pub mod detector;
+pub mod extent;
 pub mod fix;
 pub mod frame;
 pub mod infer;

@@ -192,6 +192,7 @@ mod tests {
             nms_within_group,
             groups: [("crack".to_owned(), vec!["D00".to_owned(), "D10".to_owned()])].into(),
             input: InputSpec { width: SIDE, height: SIDE, pad_value: 0, scale: 1.0, order: ChannelOrder::Rgb },
+            extent: None,
         }
     }
 

@@ -121,6 +121,15 @@ impl Damage {
         self.outline.iter().map(|p| self.pose.local_from_vehicle(f64::from(p.0), f64::from(p.1))).collect()
     }
 
+    /// Whether its own colour shows at a place, for an eye that resolves `footprint_metres` across.
+    #[must_use]
+    pub fn colours(&self, place: EastNorth, footprint_metres: f64) -> bool {
+        const SEEN: f32 = 0.08;
+        let (along, across) = self.pose.vehicle_from_local(place);
+        let (factor, cover) = self.raster.at(along as f32, across as f32, footprint_metres as f32);
+        (factor - 1.0).abs() > SEEN || cover > 0.5
+    }
+
     /// Box around its projected outline, before the picture cuts it; `None` behind the camera.
     #[must_use]
     pub fn projected_box(&self, camera: &Camera, pose: Pose) -> Option<(f64, f64, f64, f64)> {

@@ -1,7 +1,8 @@
 //! Pictures with labels for training a road model: `umsicht simulate pictures`.
 //!
-//! Every picture is another place, light, surface and camera; about three in ten show no damage. Labels are YOLO text:
-//! `class cx cy w h`, normalised, classes in the order of `classes.txt`.
+//! Every picture is another place, light, surface and camera; about three in ten show no damage, and all show covers,
+//! drains and stains, which are none. Labels are YOLO text: `class cx cy w h`, normalised, classes in the order of
+//! `classes.txt`. Masks are grey PNG of the picture's size: 1 crack, 2 pothole, 0 all else.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::codecs::jpeg::JpegEncoder;
+use image::{GrayImage, Luma};
 
 use crate::edge::camera::{Camera, ImagePoint, Intrinsics, Mounting};
 use crate::geo::EastNorth;
@@ -52,10 +54,10 @@ pub struct PicturesSummary {
     pub boxes: u32,
 }
 
-/// Writes `images/`, `labels/` and `classes.txt` under the job's folder; `progress` hears of every picture done.
+/// Writes `images/`, `labels/`, `masks/` and `classes.txt` under the job's folder; `progress` hears of every picture done.
 pub fn run(job: &PicturesJob, mut progress: impl FnMut(PicturesSummary)) -> Result<PicturesSummary, PicturesError> {
-    let (images, labels) = (job.out.join("images"), job.out.join("labels"));
-    for folder in [&images, &labels] {
+    let (images, labels, masks) = (job.out.join("images"), job.out.join("labels"), job.out.join("masks"));
+    for folder in [&images, &labels, &masks] {
         fs::create_dir_all(folder).map_err(|source| PicturesError::Write { path: folder.clone(), source })?;
     }
     let names = DamageClass::ALL.map(DamageClass::code).join("\n") + "\n";
@@ -72,6 +74,8 @@ pub fn run(job: &PicturesJob, mut progress: impl FnMut(PicturesSummary)) -> Resu
             .map_err(|source| PicturesError::Encode { path: path.clone(), source })?;
         write(&path, &jpeg)?;
         write(&labels.join(format!("{number:06}.txt")), shot.labels().as_bytes())?;
+        let path = masks.join(format!("{number:06}.png"));
+        shot.mask.save(&path).map_err(|source| PicturesError::Encode { path, source })?;
         summary.pictures += 1;
         summary.boxes += shot.visible.len() as u32;
         summary.without_damage += u32::from(shot.visible.is_empty());
@@ -89,6 +93,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), PicturesError> {
 pub struct Shot {
     pub picture: Picture,
     pub visible: Vec<VisibleDamage>,
+    /// 1 where a crack is seen, 2 where a pothole is.
+    pub mask: GrayImage,
 }
 
 impl Shot {
@@ -119,8 +125,8 @@ impl Shot {
         let camera = camera(size_px, dice);
         let nearest = nearest_metres(&camera);
         let mut damages: Vec<Damage> = Vec::new();
-        if !dice.chance(0.24) {
-            let wanted = 2 + dice.index(5);
+        if !dice.chance(0.28) {
+            let wanted = 1 + dice.index(6);
             for _ in 0..wanted * 3 {
                 if damages.len() == wanted {
                     break;
@@ -146,7 +152,7 @@ impl Shot {
         let free = |place: EastNorth, reach: f64| {
             damages.iter().all(|d| d.pose.position.distance_metres(place) > reach + d.reach_metres())
         };
-        let mut decals = roadside::decoys(street, (start, start + 40.0), 9.0, dice, free);
+        let mut decals = roadside::decoys(street, (start, start + 40.0), dice.between(2.5, 10.0), dice, free);
         decals.extend(damages.iter().map(Damage::decal));
         let mut standing = Vec::new();
         let keep_clear: Vec<EastNorth> = (0..5).map(|k| pose.local_from_vehicle(f64::from(k) - 0.5, 0.0)).collect();
@@ -171,11 +177,14 @@ impl Shot {
         let scene = Scene { streets, index, decals, things: standing, look, textures: Arc::clone(textures) };
         let renderer = Renderer::new(optics);
         let picture = renderer.render(&scene, pose, dice.seed() as u32);
-        let visible = damages
-            .iter()
-            .filter_map(|d| d.seen(&renderer.optics.camera, pose, &picture, &Visibility::LABEL))
-            .collect();
-        Self { picture, visible }
+        let camera = &renderer.optics.camera;
+        let visible: Vec<VisibleDamage> =
+            damages.iter().filter_map(|d| d.seen(camera, pose, &picture, &Visibility::LABEL)).collect();
+        let mut mask = GrayImage::new(picture.pixels.width(), picture.pixels.height());
+        for seen in &visible {
+            draw_mask(&mut mask, &damages[seen.id], seen, camera, pose, &picture);
+        }
+        Self { picture, visible, mask }
     }
 
     /// YOLO text, one line per box.
@@ -191,6 +200,36 @@ impl Shot {
                 writeln!(text, "{class} {cx:.6} {cy:.6} {:.6} {:.6}", (b.x1 - b.x0) / width, (b.y1 - b.y0) / height);
         }
         text
+    }
+}
+
+/// Marks the pixels in a damage's box that its crack or hole colours.
+fn draw_mask(
+    mask: &mut GrayImage,
+    damage: &Damage,
+    seen: &VisibleDamage,
+    camera: &Camera,
+    pose: Pose,
+    picture: &Picture,
+) {
+    let value = match damage.class {
+        DamageClass::LongitudinalCrack | DamageClass::TransverseCrack | DamageClass::AlligatorCrack => Luma([1]),
+        DamageClass::Pothole => Luma([2]),
+        DamageClass::Repair => return,
+    };
+    let b = seen.box_in_image;
+    for y in b.y0 as u32..(b.y1.ceil() as u32).min(mask.height()) {
+        for x in b.x0 as u32..(b.x1.ceil() as u32).min(mask.width()) {
+            if picture.occluded[(y * mask.width() + x) as usize] {
+                continue;
+            }
+            let pixel = ImagePoint { x_px: f64::from(x) + 0.5, y_px: f64::from(y) + 0.5 };
+            let Some(ground) = camera.ground_from_image(pixel) else { continue };
+            let place = pose.local_from_vehicle(ground.forward_metres, ground.left_metres);
+            if damage.colours(place, ground.forward_metres / camera.intrinsics.focal_x_px) {
+                mask.put_pixel(x, y, value);
+            }
+        }
     }
 }
 

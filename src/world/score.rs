@@ -3,6 +3,9 @@
 //! Rule: the nearest pair of a found defect and a true damage of the same group is matched first (all crack types are one
 //! group), each at most once, up to [`MATCH_METRES`]. F1 is over unique defects. True damages count when the drive showed
 //! them within 12 m; what is found of the others is neither right nor wrong.
+//!
+//! With a noisy position log a damage is looked for where the log puts it, and its error is measured to where it is: a cut
+//! at [`MATCH_METRES`] around the true place would leave out the large errors and flatter the median.
 
 use time::OffsetDateTime;
 
@@ -18,6 +21,14 @@ pub struct Placed {
     pub position: LatLon,
 }
 
+/// A true damage.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Truth {
+    pub placed: Placed,
+    /// Where the position log of the drive puts it.
+    pub logged: LatLon,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Score {
     pub f1: f64,
@@ -30,12 +41,12 @@ pub struct Score {
 
 /// `wanted` must be found; finding one of `tolerated` (seen from further away only) costs nothing.
 #[must_use]
-pub fn judge(found: &[Placed], wanted: &[Placed], tolerated: &[Placed]) -> Score {
+pub fn judge(found: &[Placed], wanted: &[Truth], tolerated: &[Truth]) -> Score {
     let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
     for (f, one) in found.iter().enumerate() {
         for (t, other) in wanted.iter().chain(tolerated).enumerate() {
-            let apart = distance_metres(one.position, other.position);
-            if one.class.same_group(other.class) && apart <= MATCH_METRES {
+            let apart = distance_metres(one.position, other.logged);
+            if one.class.same_group(other.placed.class) && apart <= MATCH_METRES {
                 pairs.push((apart, f, t));
             }
         }
@@ -43,11 +54,11 @@ pub fn judge(found: &[Placed], wanted: &[Placed], tolerated: &[Placed]) -> Score
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (mut used_found, mut used_truth) = (vec![false; found.len()], vec![false; wanted.len() + tolerated.len()]);
     let (mut matches, mut forgiven) = (Vec::new(), 0);
-    for (apart, f, t) in pairs {
+    for (_, f, t) in pairs {
         if !used_found[f] && !used_truth[t] {
             (used_found[f], used_truth[t]) = (true, true);
             if t < wanted.len() {
-                matches.push((f, t, apart));
+                matches.push((f, t, distance_metres(found[f].position, wanted[t].placed.position)));
             } else {
                 forgiven += 1;
             }
@@ -66,17 +77,25 @@ pub fn judge(found: &[Placed], wanted: &[Placed], tolerated: &[Placed]) -> Score
 /// straight, also across an outage.
 #[must_use]
 pub fn noise_alone_median_metres(perfect: &[Fix], noisy: &[Fix], shown_at: &[&[OffsetDateTime]]) -> Option<f64> {
+    let of_one = |times: &&[OffsetDateTime]| {
+        let error = mean_error(perfect, noisy, times)?;
+        Some(error.east_metres.hypot(error.north_metres))
+    };
+    median(shown_at.iter().filter_map(of_one).collect())
+}
+
+/// How far the noisy log lies from the perfect one on average at `times`.
+#[must_use]
+pub fn mean_error(perfect: &[Fix], noisy: &[Fix], times: &[OffsetDateTime]) -> Option<EastNorth> {
     let frame = LocalFrame::at(perfect.first()?.position);
     let error_at = |at: OffsetDateTime| {
         let (truth, logged) = (place_at(perfect, &frame, at)?, place_at(noisy, &frame, at)?);
         Some((logged.east_metres - truth.east_metres, logged.north_metres - truth.north_metres))
     };
-    let of_one = |times: &[OffsetDateTime]| {
-        let errors: Vec<(f64, f64)> = times.iter().filter_map(|at| error_at(*at)).collect();
-        let sum = errors.iter().fold((0.0, 0.0), |s, e| (s.0 + e.0, s.1 + e.1));
-        (!errors.is_empty()).then(|| sum.0.hypot(sum.1) / errors.len() as f64)
-    };
-    median(shown_at.iter().filter_map(|times| of_one(times)).collect())
+    let errors: Vec<(f64, f64)> = times.iter().filter_map(|at| error_at(*at)).collect();
+    let sum = errors.iter().fold((0.0, 0.0), |s, e| (s.0 + e.0, s.1 + e.1));
+    let count = errors.len() as f64;
+    (!errors.is_empty()).then(|| EastNorth::new(sum.0 / count, sum.1 / count))
 }
 
 fn place_at(fixes: &[Fix], frame: &LocalFrame, at: OffsetDateTime) -> Option<EastNorth> {
@@ -108,9 +127,23 @@ mod tests {
         Placed { class, position: frame.latlon_from_local(EastNorth::new(east, north)) }
     }
 
+    fn truth(class: DamageClass, east: f64, north: f64) -> Truth {
+        let placed = at(class, east, north);
+        Truth { placed, logged: placed.position }
+    }
+
+    #[test]
+    fn a_damage_is_looked_for_where_the_log_puts_it_and_its_error_is_to_where_it_is() {
+        let shifted =
+            Truth { logged: at(DamageClass::Pothole, 5.0, 0.0).position, ..truth(DamageClass::Pothole, 0.0, 0.0) };
+        let score = judge(&[at(DamageClass::Pothole, 5.5, 0.0)], &[shifted], &[]);
+        assert!((score.f1 - 1.0).abs() < 1e-9);
+        assert!((score.position_error_median_metres.unwrap() - 5.5).abs() < 1e-3);
+    }
+
     #[test]
     fn crack_types_match_each_other_but_not_potholes() {
-        let truth = [at(DamageClass::LongitudinalCrack, 0.0, 0.0), at(DamageClass::Pothole, 10.0, 0.0)];
+        let truth = [truth(DamageClass::LongitudinalCrack, 0.0, 0.0), truth(DamageClass::Pothole, 10.0, 0.0)];
         let found = [at(DamageClass::AlligatorCrack, 0.5, 0.0), at(DamageClass::Repair, 10.0, 0.0)];
         let score = judge(&found, &truth, &[]);
         assert!(
@@ -121,7 +154,7 @@ mod tests {
 
     #[test]
     fn one_damage_found_twice_is_one_right_and_one_wrong() {
-        let truth = [at(DamageClass::Pothole, 0.0, 0.0)];
+        let truth = [truth(DamageClass::Pothole, 0.0, 0.0)];
         let found = [at(DamageClass::Pothole, 0.4, 0.0), at(DamageClass::Pothole, 0.2, 0.0)];
         let score = judge(&found, &truth, &[]);
         assert!((score.precision - 0.5).abs() < 1e-9 && (score.recall - 1.0).abs() < 1e-9);
@@ -151,18 +184,20 @@ mod tests {
 
     #[test]
     fn what_was_seen_from_afar_only_counts_for_nothing() {
-        let score = judge(&[at(DamageClass::Pothole, 0.0, 0.0)], &[], &[at(DamageClass::Pothole, 0.3, 0.0)]);
+        let score = judge(&[at(DamageClass::Pothole, 0.0, 0.0)], &[], &[truth(DamageClass::Pothole, 0.3, 0.0)]);
         assert_eq!((score.f1, score.matches.len()), (0.0, 0));
         let both = [at(DamageClass::Pothole, 0.0, 0.0), at(DamageClass::Pothole, 9.0, 0.0)];
-        let score = judge(&both, &both[1..], &both[..1]);
+        let [far, near] = both.map(|placed| Truth { placed, logged: placed.position });
+        let score = judge(&both, &[near], &[far]);
         assert!((score.f1 - 1.0).abs() < 1e-9);
     }
 
     proptest! {
         #[test]
         fn finding_all_exactly_is_perfect(places in proptest::collection::vec((0..5usize, 0..40i32), 1..20)) {
-            let truth: Vec<Placed> = places.iter().enumerate().map(|(k, (c, n))| at(DamageClass::ALL[*c], 5.0 * k as f64, f64::from(*n))).collect();
-            let score = judge(&truth, &truth, &[]);
+            let all: Vec<Truth> = places.iter().enumerate().map(|(k, (c, n))| truth(DamageClass::ALL[*c], 5.0 * k as f64, f64::from(*n))).collect();
+            let found: Vec<Placed> = all.iter().map(|t| t.placed).collect();
+            let score = judge(&found, &all, &[]);
             prop_assert!((score.f1 - 1.0).abs() < 1e-9);
             prop_assert!(score.position_error_median_metres.unwrap() < 1e-6);
         }

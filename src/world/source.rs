@@ -7,14 +7,16 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use crate::edge::camera::{Camera, Intrinsics, Mounting};
+use crate::edge::fix::Fix;
 use crate::edge::frame::CameraImage;
 use crate::edge::source::{CapturedImage, FrameSource, SourceError};
-use crate::world::damage::{Visibility, VisibleDamage};
+use crate::geo::EastNorth;
+use crate::world::damage::{Damage, Visibility, VisibleDamage};
 use crate::world::drive::Drive;
 use crate::world::optics::Optics;
 use crate::world::render::{Picture, Renderer};
 use crate::world::scene::Pose;
-use crate::world::score::Placed;
+use crate::world::score::{self, Placed};
 use crate::world::town::Town;
 
 /// Damages seen from no further than this must be found.
@@ -68,15 +70,26 @@ impl TruthLog {
         &self.shown
     }
 
-    /// The damages that must be found, and those that were seen from further away only.
+    /// The damages that must be found, and those that were seen from further away only; each where it is and where the log
+    /// `noisy` puts it, given the log `perfect` of the same drive.
     #[must_use]
-    pub fn wanted_and_tolerated(&self, town: &Town) -> (Vec<Placed>, Vec<Placed>) {
+    pub fn wanted_and_tolerated(
+        &self,
+        town: &Town,
+        perfect: &[Fix],
+        noisy: &[Fix],
+    ) -> (Vec<score::Truth>, Vec<score::Truth>) {
         let near = |id: usize| self.shown.get(&id).is_some_and(|s| s.near_at.len() >= FRAMES_TO_COUNT as usize);
         let (wanted, others): (Vec<_>, Vec<_>) = town.damages.iter().partition(|d| near(d.id));
-        let placed = |list: Vec<&crate::world::damage::Damage>| {
-            list.into_iter().map(|d| Placed { class: d.class, position: town.position_of(d) }).collect()
+        let truth = |d: &Damage| {
+            let times = self.shown.get(&d.id).map_or(&[][..], |shown| &shown.near_at);
+            let off = score::mean_error(perfect, noisy, times).unwrap_or(EastNorth::new(0.0, 0.0));
+            let at = d.pose.position;
+            let logged = EastNorth::new(at.east_metres + off.east_metres, at.north_metres + off.north_metres);
+            let placed = Placed { class: d.class, position: town.position_of(d) };
+            score::Truth { placed, logged: town.frame.latlon_from_local(logged) }
         };
-        (placed(wanted), placed(others))
+        (wanted.into_iter().map(truth).collect(), others.into_iter().map(truth).collect())
     }
 }
 

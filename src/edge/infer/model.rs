@@ -89,6 +89,17 @@ pub struct ModelSpec {
     /// Classes that are easily taken for one another, by the name of the group.
     pub groups: BTreeMap<String, Vec<String>>,
     pub input: InputSpec,
+    /// A second output says how much of a box is damaged; see `edge::extent`.
+    pub extent: Option<ExtentSpec>,
+}
+
+/// The planes of the extent mask.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExtentSpec {
+    /// Names of groups or of classes, one per plane.
+    pub classes: Vec<String>,
+    /// A cell counts as damaged from this probability on.
+    pub threshold: f32,
 }
 
 impl ModelSpec {
@@ -111,6 +122,17 @@ impl ModelSpec {
             self.classes.iter().position(|other| group.contains(other))
         };
         self.classes.iter().enumerate().map(|(index, class)| first_of_group(class).unwrap_or(index)).collect()
+    }
+
+    /// The extent plane that answers for each class.
+    #[must_use]
+    pub fn extent_plane_of_class(&self) -> Vec<Option<usize>> {
+        let planes: &[String] = self.extent.as_ref().map_or(&[], |extent| &extent.classes);
+        let answers = |plane: &String, class: &String| match self.groups.get(plane) {
+            Some(members) => members.contains(class),
+            None => plane == class,
+        };
+        self.classes.iter().map(|class| planes.iter().position(|plane| answers(plane, class))).collect()
     }
 
     #[must_use]
@@ -212,6 +234,14 @@ struct RawModel {
     #[serde(default)]
     groups: BTreeMap<String, Spanned<Vec<String>>>,
     input: Spanned<InputSpec>,
+    extent: Option<RawExtent>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawExtent {
+    classes: Spanned<Vec<String>>,
+    threshold: Spanned<f32>,
 }
 
 fn parse(path: &Path, text: &str) -> Result<Vec<ModelSpec>, ModelError> {
@@ -281,6 +311,7 @@ fn checked(raw: RawModel) -> Result<ModelSpec, Wrong> {
         return Err((raw.input.span(), "input needs width and height from 32 to 4096 and a scale above 0".into()));
     }
     let layout = layout(&raw.layout, raw.strides.as_ref(), input)?;
+    let extent = raw.extent.map(|extent| checked_extent(extent, classes, &raw.groups)).transpose()?;
     let groups = raw.groups.into_iter().map(|(group, members)| (group, members.into_inner())).collect();
     Ok(ModelSpec {
         name: raw.name.into_inner(),
@@ -297,7 +328,25 @@ fn checked(raw: RawModel) -> Result<ModelSpec, Wrong> {
         nms_within_group: raw.nms_within_group,
         groups,
         input: raw.input.into_inner(),
+        extent,
     })
+}
+
+fn checked_extent(
+    raw: RawExtent,
+    classes: &[String],
+    groups: &BTreeMap<String, Spanned<Vec<String>>>,
+) -> Result<ExtentSpec, Wrong> {
+    if let Some(name) = raw.classes.get_ref().iter().find(|name| !classes.contains(name) && !groups.contains_key(*name)) {
+        return Err((raw.classes.span(), format!("the extent names {name:?}, which is neither a class nor a group")));
+    }
+    if raw.classes.get_ref().is_empty() {
+        return Err((raw.classes.span(), "the extent needs at least one class".into()));
+    }
+    if !(*raw.threshold.get_ref() > 0.0 && *raw.threshold.get_ref() < 1.0) {
+        return Err((raw.threshold.span(), "the extent's threshold must lie between 0 and 1".into()));
+    }
+    Ok(ExtentSpec { classes: raw.classes.into_inner(), threshold: raw.threshold.into_inner() })
 }
 
 fn layout(name: &Spanned<String>, strides: Option<&Spanned<Vec<usize>>>, input: &InputSpec) -> Result<Layout, Wrong> {
@@ -319,8 +368,21 @@ fn layout(name: &Spanned<String>, strides: Option<&Spanned<Vec<usize>>>, input: 
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::edge) mod tests {
     use super::*;
+
+    /// The test manifest's model, with planes for cracks and potholes.
+    pub(in crate::edge) fn spec_with_extent() -> ModelSpec {
+        let text = manifest(|text| format!("{text}\n[model.extent]\nclasses = [\"crack\", \"D40\"]\nthreshold = 0.5\n"));
+        read(&text).unwrap().remove(0)
+    }
+
+    #[test]
+    fn an_extent_of_an_unknown_kind_is_refused_with_its_line() {
+        let text = manifest(|text| format!("{text}\n[model.extent]\nclasses = [\"snow\"]\nthreshold = 0.5\n"));
+        let error = read(&text).unwrap_err().to_string();
+        assert!(error.contains("\"snow\"") && error.contains("neither a class nor a group"), "{error}");
+    }
 
     fn manifest(change: impl Fn(&str) -> String) -> String {
         change(&format!(

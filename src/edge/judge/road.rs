@@ -10,8 +10,9 @@ use std::collections::HashMap;
 use crate::edge::anonymise::{RedactedImage, redact};
 use crate::edge::camera::{Camera, GroundPoint};
 use crate::edge::detection::Detection;
+use crate::edge::extent::ExtentMask;
 use crate::edge::frame::Frame;
-use crate::edge::locate::{AREA_SHARE, AntennaOffset, LocateNoise, heading_covariance, locate};
+use crate::edge::locate::{AntennaOffset, LocateNoise, heading_covariance, locate};
 use crate::edge::track::{Placed, Track, TrackId, Tracker, TrackerConfig, Update};
 use crate::geo::{Covariance, LatLon};
 use crate::schema::DamageClass;
@@ -92,13 +93,19 @@ impl RoadJudge {
 
     /// Takes one frame's detections; gives the sightings that this frame completed. A frame without a fix is skipped:
     /// a damage without a place helps nobody.
-    pub fn observe(&mut self, frame: &Frame, detections: &[(DamageClass, Detection)]) -> Vec<Sighting> {
+    pub fn observe(
+        &mut self,
+        frame: &Frame,
+        detections: &[(DamageClass, Detection)],
+        extent: Option<&ExtentMask>,
+    ) -> Vec<Sighting> {
         let Some(fix) = &frame.fix else { return Vec::new() };
         let placed: Vec<Placed> = detections
             .iter()
             .filter_map(|&(class, detection)| {
                 let located = locate(&self.camera, detection.box_in_image, &self.config.noise)?;
-                Some(Placed { class, detection, located })
+                let damaged = extent.and_then(|mask| mask.within(&self.camera, &detection));
+                Some(Placed { class, detection, located, damaged })
             })
             .collect();
         let update = self.tracker.update(fix, &placed);
@@ -169,7 +176,7 @@ impl RoadJudge {
             heading_degrees: estimate.heading_degrees(),
             length_metres: extent.length_metres(),
             width_metres: extent.width_metres(),
-            area_square_metres: AREA_SHARE * extent.length_metres() * extent.width_metres(),
+            area_square_metres: track.damaged_share() * extent.length_metres() * extent.width_metres(),
             calibrated: self.calibrated,
             frames_seen: track.hits,
             best_seen_at: fix.at,

@@ -92,7 +92,7 @@ impl RoadPipeline<'_> {
             };
             let detections = self.detector.detect(&frame.image)?;
             let detections: Vec<_> = detections.into_iter().map(|d| (classes[d.class], d)).collect();
-            let sightings = judge.observe(&frame, &detections);
+            let sightings = judge.observe(&frame, &detections, self.detector.extent());
             (self.observer)(&frame, &detections);
             add(&counters.frames, 1);
             add(&counters.frames_without_fix, u64::from(frame.fix.is_none()));

@@ -14,8 +14,9 @@ pub mod motion;
 
 use crate::edge::camera::{Camera, GroundPoint};
 use crate::edge::detection::Detection;
+use crate::edge::extent::DamagedArea;
 use crate::edge::fix::Fix;
-use crate::edge::locate::{AntennaOffset, Edge, LocatedBox, offset_from_antenna};
+use crate::edge::locate::{AREA_SHARE, AntennaOffset, Edge, LocatedBox, offset_from_antenna};
 use crate::geo::{EastNorth, LocalFrame};
 use crate::schema::DamageClass;
 
@@ -68,6 +69,8 @@ pub struct Placed {
     pub class: DamageClass,
     pub detection: Detection,
     pub located: LocatedBox,
+    /// How much of its ground is damaged, where the model's extent mask says so.
+    pub damaged: Option<DamagedArea>,
 }
 
 /// A thing on the road, as far as this pass has seen it.
@@ -87,6 +90,9 @@ pub struct Track {
     /// Weighted sums of the earth's position minus the one in the tracker's frame.
     offset_weight: f64,
     offset_sum: EastNorth,
+    /// Weights of the extent masks, and the weighted sum of their shares.
+    damaged_weight: f64,
+    damaged_sum: f64,
 }
 
 impl Track {
@@ -100,6 +106,13 @@ impl Track {
     #[must_use]
     pub fn score_sum(&self) -> f32 {
         self.class_scores.iter().sum()
+    }
+
+    /// Damaged ground as a share of length × width: the mean of the extent masks, the finer ones counting more; without a
+    /// mask, what an ellipse fills of its rectangle.
+    #[must_use]
+    pub fn damaged_share(&self) -> f64 {
+        if self.damaged_weight > 0.0 { self.damaged_sum / self.damaged_weight } else { AREA_SHARE }
     }
 
     /// Centre in the flat frame around the first fix.
@@ -131,6 +144,8 @@ impl Track {
         for (own, theirs) in self.class_scores.iter_mut().zip(other.class_scores) {
             *own += theirs;
         }
+        self.damaged_weight += other.damaged_weight;
+        self.damaged_sum += other.damaged_sum;
         // Boxes side by side in the same frames prove no more than one of them.
         self.hits = self.hits.max(other.hits);
         self.opportunities = self.opportunities.max(other.opportunities);
@@ -366,6 +381,8 @@ impl Track {
             last_seen_metres_driven: metres_driven,
             offset_weight: 0.0,
             offset_sum: EastNorth::new(0.0, 0.0),
+            damaged_weight: 0.0,
+            damaged_sum: 0.0,
         };
         track.observe(one, view, fix, metres_driven);
         track
@@ -379,6 +396,11 @@ impl Track {
         self.offset_sum.north_metres += weight * (view.gnss_at.north_metres - view.antenna_at.north_metres);
         if let Some(sum) = DamageClass::ALL.iter().position(|c| *c == one.class).map(|k| &mut self.class_scores[k]) {
             *sum += one.detection.score;
+        }
+        if let Some(damaged) = one.damaged {
+            let weight = 1.0 / damaged.cell_square_metres;
+            self.damaged_weight += weight;
+            self.damaged_sum += weight * damaged.share;
         }
         self.hits += 1;
         self.max_score = self.max_score.max(one.detection.score);

@@ -77,7 +77,7 @@ fn drive(things: &[Thing], heading: f64, frames_per_second: f64, seed: u64, drif
             fix: Some(fix),
             image,
         };
-        found.extend(judge.observe(&frame, &detections));
+        found.extend(judge.observe(&frame, &detections, None));
     }
     found.extend(judge.finish());
     found
@@ -187,8 +187,8 @@ fn what_is_seen_once_and_dimly_is_no_sighting() {
         let box_in_image = BoundingBox::new(600.0, 500.0, 700.0, 540.0).unwrap();
         [(DamageClass::Pothole, Detection { box_in_image, class: 3, score })]
     };
-    judge.observe(&frame, &seen(0.4));
+    judge.observe(&frame, &seen(0.4), None);
     assert!(judge.finish().is_empty());
-    judge.observe(&frame, &seen(0.8));
+    judge.observe(&frame, &seen(0.8), None);
     assert_eq!(judge.finish().len(), 1);
 }
