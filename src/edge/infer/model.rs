@@ -337,7 +337,8 @@ fn checked_extent(
     classes: &[String],
     groups: &BTreeMap<String, Spanned<Vec<String>>>,
 ) -> Result<ExtentSpec, Wrong> {
-    if let Some(name) = raw.classes.get_ref().iter().find(|name| !classes.contains(name) && !groups.contains_key(*name)) {
+    if let Some(name) = raw.classes.get_ref().iter().find(|name| !classes.contains(name) && !groups.contains_key(*name))
+    {
         return Err((raw.classes.span(), format!("the extent names {name:?}, which is neither a class nor a group")));
     }
     if raw.classes.get_ref().is_empty() {
@@ -373,7 +374,8 @@ pub(in crate::edge) mod tests {
 
     /// The test manifest's model, with planes for cracks and potholes.
     pub(in crate::edge) fn spec_with_extent() -> ModelSpec {
-        let text = manifest(|text| format!("{text}\n[model.extent]\nclasses = [\"crack\", \"D40\"]\nthreshold = 0.5\n"));
+        let text =
+            manifest(|text| format!("{text}\n[model.extent]\nclasses = [\"crack\", \"D40\"]\nthreshold = 0.5\n"));
         read(&text).unwrap().remove(0)
     }
 
