@@ -15,42 +15,40 @@ import numpy as np
 import torch
 
 from pictures import Picture
+from tasks import Task, Views
 
 MASK_STRIDE = 8
 PAD = 114
-MASK_CLASSES = ((0, 1, 2), (3,))  # the classes whose boxes hold crack cells, and pothole cells
 
 
 @dataclass
 class Batch:
     images: torch.Tensor  # [B, 3, H, W] RGB 0..1
-    boxes: list[torch.Tensor]  # [T, 5] class, x0, y0, x1, y1 in input pixels
-    group_weights: torch.Tensor  # [B, groups]
-    masks: torch.Tensor  # [B, 2, H/8, W/8] crack and pothole cells
-    mask_known: torch.Tensor  # [B, 2, H/8, W/8] 1 where the mask may be believed
+    boxes: list[torch.Tensor]  # [T, 6] class, x0, y0, x1, y1 in input pixels, trust
+    beliefs: list[torch.Tensor]  # [W, 4 + groups] x0, y0, x1, y1 of a window, how far missing labels are believed in it
+    masks: torch.Tensor  # [B, masks, H/8, W/8] road: crack and pothole cells
+    mask_known: torch.Tensor  # [B, masks, H/8, W/8] 1 where the mask may be believed
 
 
-def place(picture: Picture, window: tuple[int, int, int, int], rng: np.random.Generator) -> np.ndarray:
+def place(picture: Picture, window: tuple[int, int, int, int], views: Views, rng: np.random.Generator) -> np.ndarray:
     """Affine map [2, 3] from the picture into `window` (x0, y0, x1, y1 of the canvas): scale, stretch, shift, flip."""
     rows, columns = picture.pixels.shape[:2]
     x0, y0, x1, y1 = window
     fit = min((x1 - x0) / columns, (y1 - y0) / rows)
-    # Square pictures leave half of a wide window empty when fitted, so they are enlarged more often.
-    grow = 1.45 if columns < 1.2 * rows else 1.12
-    scale = fit * grow * float(np.exp(rng.normal(0.0, 0.22)))
-    stretch = float(np.exp(rng.normal(0.0, 0.07)))
+    grow = views.grow_square if columns < 1.2 * rows else views.grow_wide
+    scale = fit * grow * float(np.exp(rng.normal(0.0, views.scale_spread)))
+    stretch = float(np.exp(rng.normal(0.0, views.stretch_spread)))
     sx, sy = scale * stretch, scale / stretch
     spare_x, spare_y = (x1 - x0) - columns * sx, (y1 - y0) - rows * sy
     shift_x = x0 + spare_x * rng.uniform(0.0, 1.0) + rng.normal(0, 0.04) * (x1 - x0)
-    # The near road fills the lower rows and carries most damages: keep it more often than the sky.
-    shift_y = y0 + spare_y * rng.beta(2.0, 1.0) + rng.normal(0, 0.04) * (y1 - y0)
+    shift_y = y0 + spare_y * rng.beta(views.low, 1.0) + rng.normal(0, 0.04) * (y1 - y0)
     if rng.random() < 0.5:
         return np.array([[-sx, 0, shift_x + columns * sx], [0, sy, shift_y]], np.float32)
     return np.array([[sx, 0, shift_x], [0, sy, shift_y]], np.float32)
 
 
-def move_boxes(boxes: np.ndarray, matrix: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
-    """Boxes on the canvas, clipped to the window; dropped when little of them is left to see."""
+def move_boxes(boxes: np.ndarray, matrix: np.ndarray, window: tuple[int, int, int, int], views: Views) -> np.ndarray:
+    """Boxes on the canvas, clipped to the window; dropped or no longer trusted when little of them is left to see."""
     if len(boxes) == 0:
         return boxes
     x0, y0, x1, y1 = window
@@ -61,7 +59,12 @@ def move_boxes(boxes: np.ndarray, matrix: np.ndarray, window: tuple[int, int, in
     moved[:, 1], moved[:, 3] = xs.min(1).clip(x0, x1), xs.max(1).clip(x0, x1)
     moved[:, 2], moved[:, 4] = ys.min(1).clip(y0, y1), ys.max(1).clip(y0, y1)
     w, h = moved[:, 3] - moved[:, 1], moved[:, 4] - moved[:, 2]
-    return moved[(w > 2.5) & (h > 2.5) & (w * h > 0.2 * area)]
+    seen, mostly = (w > 2.5) & (h > 2.5), w * h > 0.2 * area
+    if views.fragment is None:
+        return moved[seen & mostly]
+    moved[~mostly, 5] = np.minimum(moved[~mostly, 5], views.fragment)
+    moved[np.minimum(w, h) < views.smallest_px, 5] = 0.0
+    return moved[seen]
 
 
 def shadow(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -138,14 +141,16 @@ def weather(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return pixels
 
 
-def known_window(picture: Picture, boxes: np.ndarray, window: tuple[int, int, int, int], known: np.ndarray) -> None:
-    """Marks in `known` [2, H, W] where this picture's mask may be believed: everywhere when it was drawn by a person;
+def known_window(
+    picture: Picture, boxes: np.ndarray, window: tuple[int, int, int, int], known: np.ndarray, task: Task
+) -> None:
+    """Marks in `known` [masks, H, W] where this picture's mask may be believed: everywhere when it was drawn by a person;
     else only outside its boxes, where there is surely nothing."""
     x0, y0, x1, y1 = window
     if picture.mask is not None and picture.believed[0] > 0:
         known[:, y0:y1, x0:x1] = 1
         return
-    for channel, kinds in enumerate(MASK_CLASSES):
+    for channel, kinds in enumerate(task.mask_classes):
         if picture.believed[channel] < 1.0:
             continue
         known[channel, y0:y1, x0:x1] = 1
@@ -155,11 +160,12 @@ def known_window(picture: Picture, boxes: np.ndarray, window: tuple[int, int, in
             known[channel, max(low[1], 0) : high[1] + 1, max(low[0], 0) : high[0] + 1] = 0
 
 
-def view(chosen: list[Picture], width: int, height: int, rng: np.random.Generator):
-    """One canvas from one picture, or a mosaic from four. Returns pixels, boxes, beliefs, mask cells and where those are known."""
+def view(chosen: list[Picture], width: int, height: int, task: Task, rng: np.random.Generator):
+    """One canvas from one picture, or a mosaic from four. Returns pixels, boxes, the windows with their beliefs, mask cells
+    and where those are known."""
     canvas = np.full((height, width, 3), PAD, np.uint8)
     mask = np.zeros((height, width), np.uint8)
-    known = np.zeros((len(MASK_CLASSES), height, width), np.uint8)
+    known = np.zeros((len(task.masks), height, width), np.uint8)
     if len(chosen) == 1:
         windows = [(0, 0, width, height)]
     else:
@@ -167,7 +173,7 @@ def view(chosen: list[Picture], width: int, height: int, rng: np.random.Generato
         windows = [(0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height)]
     boxes = []
     for picture, window in zip(chosen, windows):
-        matrix = place(picture, window, rng)
+        matrix = place(picture, window, task.views, rng)
         x0, y0, x1, y1 = window
         local = matrix - np.array([[0, 0, x0], [0, 0, y0]], np.float32)
         how = cv2.INTER_AREA if rng.random() < 0.3 else cv2.INTER_LINEAR
@@ -176,22 +182,34 @@ def view(chosen: list[Picture], width: int, height: int, rng: np.random.Generato
         )
         if picture.mask is not None:
             mask[y0:y1, x0:x1] = cv2.warpAffine(picture.mask, local, (x1 - x0, y1 - y0), flags=cv2.INTER_NEAREST)
-        moved = move_boxes(picture.boxes, matrix, window)
-        known_window(picture, moved, window, known)
+        moved = move_boxes(picture.boxes, matrix, window, task.views)
+        known_window(picture, moved, window, known, task)
         boxes.append(moved)
-    beliefs = np.array([picture.believed for picture in chosen], np.float32).min(0)
+    beliefs = np.array([[*window, *picture.believed] for picture, window in zip(chosen, windows)], np.float32)
     shape = (height // MASK_STRIDE, MASK_STRIDE, width // MASK_STRIDE, MASK_STRIDE)
     blocks = mask.reshape(shape)
-    cells = np.stack([(blocks == value).any((1, 3)) for value in (1, 2)]).astype(np.float32)
-    believable = known.reshape(len(MASK_CLASSES), *shape).min((2, 4)).astype(np.float32)
+    cells = np.zeros((len(task.masks), shape[0], shape[2]), np.float32)
+    for channel in range(len(task.masks)):
+        cells[channel] = (blocks == channel + 1).any((1, 3))
+    believable = known.reshape(len(task.masks), *shape).min((2, 4)).astype(np.float32)
     return weather(colours(canvas, rng), rng), np.concatenate(boxes), beliefs, cells, believable
 
 
 class Loader:
     """Batches of one epoch, made ahead by one thread. `mosaic` is the share of canvases made of four pictures."""
 
-    def __init__(self, pictures: list[Picture], width: int, height: int, batch: int, seed: int, epoch: int, mosaic: float):
-        self.pictures, self.width, self.height, self.batch = pictures, width, height, batch
+    def __init__(
+        self,
+        pictures: list[Picture],
+        task: Task,
+        width: int,
+        height: int,
+        batch: int,
+        seed: int,
+        epoch: int,
+        mosaic: float,
+    ):
+        self.pictures, self.task, self.width, self.height, self.batch = pictures, task, width, height, batch
         self.seed, self.epoch, self.mosaic = seed, epoch, mosaic
         self.steps = len(pictures) // batch
 
@@ -202,13 +220,13 @@ class Loader:
             chosen = [self.pictures[place_in_epoch]]
             if rng.random() < self.mosaic:
                 chosen += [self.pictures[i] for i in rng.integers(0, len(self.pictures), 3)]
-            items.append(view(chosen, self.width, self.height, rng))
+            items.append(view(chosen, self.width, self.height, self.task, rng))
         pixels = np.stack([item[0] for item in items])[..., ::-1]
         images = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float().div_(255)
         return Batch(
             images.contiguous(memory_format=torch.channels_last),
             [torch.from_numpy(item[1].astype(np.float32)) for item in items],
-            torch.from_numpy(np.stack([item[2] for item in items])),
+            [torch.from_numpy(item[2]) for item in items],
             torch.from_numpy(np.stack([item[3] for item in items])),
             torch.from_numpy(np.stack([item[4] for item in items])),
         )

@@ -1,6 +1,6 @@
 """From the network's output to detections, and detections against truth. Numpy only; boxes are x0, y0, x1, y1.
 
-A detection row is x0, y0, x1, y1, class, score. Truth rows are class, x0, y0, x1, y1.
+A detection row is x0, y0, x1, y1, class, score. Truth rows are class, x0, y0, x1, y1, and perhaps more.
 """
 
 from __future__ import annotations
@@ -8,10 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-
-from network import CLASSES, GROUP_OF_CLASS
-
-GROUP = np.array(GROUP_OF_CLASS)
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -33,12 +29,11 @@ def candidates(output: np.ndarray, floor: float, most: int = 400) -> np.ndarray:
     return np.concatenate([centre - size / 2, centre + size / 2, kinds, scores[kept][:, None]], 1)
 
 
-def suppress(rows: np.ndarray, limit: float, by: str = "group") -> np.ndarray:
-    """Greedy suppression among boxes of one group (or class); rows are sorted by score."""
+def suppress(rows: np.ndarray, limit: float, group_of_class) -> np.ndarray:
+    """Greedy suppression among boxes of one group; rows are sorted by score."""
     if len(rows) == 0:
         return rows
-    kinds = rows[:, 4].astype(int)
-    kinds = GROUP[kinds] if by == "group" else kinds
+    kinds = np.asarray(group_of_class)[rows[:, 4].astype(int)]
     blocked = (iou(rows, rows) > limit) & (kinds[:, None] == kinds[None])
     kept: list[int] = []
     alive = np.ones(len(rows), bool)
@@ -65,24 +60,25 @@ class Score:
         )
 
 
-def outcomes(found, truths, level: float, match: str, ignore=None) -> tuple[np.ndarray, np.ndarray, int]:
+def outcomes(found, truths, level: float, match: str, group_of_class, ignore=None) -> tuple[np.ndarray, np.ndarray, int]:
     """Scores of all detections, whether each is right, and the number of truths.
 
     `match`: exact class, group (cracks merged) or any damage. `ignore(picture, detection class)` leaves a detection out.
     Each truth is found once, by the best-scored detection that overlaps it enough.
     """
+    group = np.asarray(group_of_class)
     scores, right, total = [], [], 0
     for number, (rows, truth) in enumerate(zip(found, truths)):
         total += len(truth)
         free = np.ones(len(truth), bool)
-        overlaps = iou(rows, truth[:, 1:]) if len(truth) and len(rows) else np.zeros((len(rows), len(truth)))
+        overlaps = iou(rows, truth[:, 1:5]) if len(truth) and len(rows) else np.zeros((len(rows), len(truth)))
         kinds = truth[:, 0].astype(int)
         for index, row in enumerate(rows):
             kind = int(row[4])
             if match == "exact":
                 fits = kinds == kind
             elif match == "group":
-                fits = GROUP[kinds] == GROUP[kind]
+                fits = group[kinds] == group[kind]
             else:
                 fits = np.ones(len(truth), bool)
             options = np.where(free & fits, overlaps[index], 0.0)
@@ -96,9 +92,9 @@ def outcomes(found, truths, level: float, match: str, ignore=None) -> tuple[np.n
     return np.array(scores), np.array(right, bool), total
 
 
-def judge(found, truths, level: float, match: str, threshold: float | None = None, ignore=None) -> Score:
+def judge(found, truths, level: float, match: str, group_of_class, threshold: float | None = None, ignore=None) -> Score:
     """At `threshold`, or at the one with the best F1."""
-    scores, right, total = outcomes(found, truths, level, match, ignore)
+    scores, right, total = outcomes(found, truths, level, match, group_of_class, ignore)
     if total == 0 or len(scores) == 0:
         return Score(0.0, 0.0, 0.0, 0.0, threshold or 0.0, total)
     order = np.argsort(-scores, kind="stable")
@@ -117,11 +113,9 @@ def judge(found, truths, level: float, match: str, threshold: float | None = Non
     return Score(float(precision[at]), float(recall[at]), float(f1[at]), ap, threshold, total)
 
 
-def class_truths(truths, name: str):
-    kind = CLASSES.index(name)
+def class_truths(truths, kind: int):
     return [truth[truth[:, 0] == kind] for truth in truths]
 
 
-def class_rows(found, name: str):
-    kind = CLASSES.index(name)
+def class_rows(found, kind: int):
     return [rows[rows[:, 4] == kind] for rows in found]

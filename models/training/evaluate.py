@@ -1,4 +1,4 @@
-"""Scores of a checkpoint or an exported model on held-out pictures, simulated pictures and drives.
+"""Scores of a road checkpoint or an exported road model on held-out pictures, simulated pictures and drives.
 
     python evaluate.py --model ../road.onnx --data DIR [--simulated DIR] [--drive F.mp4 --drive-boxes F.csv]
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import csv
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -19,69 +18,13 @@ import numpy as np
 import torch
 
 from augment import MASK_STRIDE
-from boxes import candidates, class_rows, class_truths, judge, suppress
-from network import CLASSES, GROUP_OF_CLASS, Deployed, RoadNet
-from pictures import Picture, letterbox, read_real, read_simulated
+from boxes import class_rows, class_truths, judge, suppress
+from pictures import Picture
+from predict import Seen, open_model, predict
+from road_pictures import read_real, read_simulated
+from tasks import ROAD
 
-FLOOR = 0.03
 NMS_IOU = 0.4
-
-
-class Checkpoint:
-    def __init__(self, net: RoadNet, width: int, height: int, device: str = "cpu"):
-        self.deployed = Deployed(net, width, height).to(device).eval()
-        self.width, self.height, self.device = width, height, device
-
-    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        with torch.inference_mode():
-            predictions, extent = self.deployed(torch.from_numpy(image).to(self.device))
-        return predictions[0].cpu().numpy(), extent[0].cpu().numpy()
-
-
-class Exported:
-    def __init__(self, path: Path, threads: int = 1):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        _, _, self.height, self.width = self.session.get_inputs()[0].shape
-
-    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        predictions, extent = self.session.run(["predictions", "extent"], {"images": image})
-        return predictions[0], extent[0]
-
-
-def open_model(path: Path):
-    if path.suffix == ".onnx":
-        return Exported(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    net = RoadNet(state["channels"])
-    net.load_state_dict(state["average"])
-    return Checkpoint(net, state["width"], state["height"])
-
-
-@dataclass
-class Seen:
-    """What the network says about one picture: detection rows in the picture's pixels before suppression, extent cells."""
-
-    rows: np.ndarray
-    extent: np.ndarray
-
-
-def predict(model, pixels: np.ndarray, floor: float = FLOOR) -> Seen:
-    boxed, ratio, left, top = letterbox(pixels, model.width, model.height)
-    image = np.ascontiguousarray(boxed[..., ::-1].transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
-    output, extent = model(image)
-    rows = candidates(output, floor)
-    rows[:, [0, 2]] = ((rows[:, [0, 2]] - left) / ratio).clip(0, pixels.shape[1])
-    rows[:, [1, 3]] = ((rows[:, [1, 3]] - top) / ratio).clip(0, pixels.shape[0])
-    return Seen(rows, extent)
-
-
-def predict_pictures(net: RoadNet, pictures: list[Picture], width: int, height: int, device: str) -> list[Seen]:
-    model = Checkpoint(net, width, height, device)
-    return [predict(model, picture.pixels) for picture in pictures]
 
 
 def extent_cells(picture: Picture, width: int, height: int) -> np.ndarray:
@@ -130,22 +73,23 @@ def extent_summary(seen: list[Seen], pictures: list[Picture], threshold: float |
 
 def unbelieved(pictures: list[Picture]):
     """A detection of a group that the picture's source does not label completely is neither right nor wrong."""
-    return lambda number, kind: pictures[number].believed[GROUP_OF_CLASS[kind]] < 1.0
+    return lambda number, kind: pictures[number].believed[ROAD.group_of_class[kind]] < 1.0
 
 
-def summary(name: str, raw: list[Seen], pictures: list[Picture], threshold: float | None = None) -> str:
-    found = [suppress(seen.rows, NMS_IOU) for seen in raw]
+def road_summary(name: str, raw: list[Seen], pictures: list[Picture], threshold: float | None = None) -> str:
+    found = [suppress(seen.rows, NMS_IOU, ROAD.group_of_class) for seen in raw]
     lines = [f"== {name}: {len(pictures)} pictures"]
     for source in sorted({picture.source for picture in pictures}):
         index = [i for i, picture in enumerate(pictures) if picture.source == source]
         chosen = [pictures[i] for i in index]
         rows, truths, ignore = [found[i] for i in index], [p.boxes for p in chosen], unbelieved(chosen)
         for level in (0.3, 0.5):
-            lines.append(f"  {source} merged IoU {level}: {judge(rows, truths, level, 'group', threshold, ignore)}")
-        for kind in CLASSES:
-            one = judge(class_rows(rows, kind), class_truths(truths, kind), 0.5, "exact", threshold, ignore)
+            lines.append(f"  {source} merged IoU {level}: {judge(rows, truths, level, 'group', ROAD.group_of_class, threshold, ignore)}")
+        for kind, name in enumerate(ROAD.classes):
+            mine = class_rows(rows, kind), class_truths(truths, kind)
+            one = judge(*mine, 0.5, "exact", ROAD.group_of_class, threshold, ignore)
             if one.truths:
-                lines.append(f"  {source} {kind} IoU 0.5: {one}")
+                lines.append(f"  {source} {name} IoU 0.5: {one}")
     if any(picture.mask is not None for picture in pictures):
         lines.append(extent_summary(raw, pictures))
     return "\n".join(lines)
@@ -156,22 +100,22 @@ def read_drive(video: Path, boxes: Path) -> list[Picture]:
     with open(boxes, newline="") as file:
         for row in csv.DictReader(file):
             place = [float(row[key]) for key in ("x0", "y0", "x1", "y1")]
-            truths[int(row["still"])].append([CLASSES.index(row["class"]), *place])
+            truths[int(row["still"])].append([ROAD.classes.index(row["class"]), *place, 1.0])
     pictures, capture = [], cv2.VideoCapture(str(video))
     while True:
         fine, pixels = capture.read()
         if not fine:
             return pictures
         number = len(pictures)
-        boxes_here = np.array(truths.get(number, []), np.float32).reshape(-1, 5)
+        boxes_here = np.array(truths.get(number, []), np.float32).reshape(-1, 6)
         pictures.append(Picture(f"still{number}", "drive", video.stem, pixels, boxes_here, (1.0, 1.0, 1.0)))
 
 
 def best_threshold(raw: list[Seen], pictures: list[Picture], nms_iou: float, sources: set[str]) -> float:
     index = [i for i, picture in enumerate(pictures) if picture.source in sources]
     chosen = [pictures[i] for i in index]
-    found = [suppress(raw[i].rows, nms_iou) for i in index]
-    return judge(found, [p.boxes for p in chosen], 0.3, "group", None, unbelieved(chosen)).threshold
+    found = [suppress(raw[i].rows, nms_iou, ROAD.group_of_class) for i in index]
+    return judge(found, [p.boxes for p in chosen], 0.3, "group", ROAD.group_of_class, None, unbelieved(chosen)).threshold
 
 
 def main() -> None:
@@ -191,22 +135,22 @@ def main() -> None:
     if options.data:
         _, held_out = read_real(options.data, options.masks)
         raw = [predict(model, picture.pixels) for picture in held_out]
-        print(summary("held-out groups, each score at its own best threshold", raw, held_out))
+        print(road_summary("held-out groups, each score at its own best threshold", raw, held_out))
         if threshold is None:
             threshold = best_threshold(raw, held_out, NMS_IOU, {"dnit"})
             print(f"threshold from the held-out road segments: {threshold:.3f}")
-        print(summary(f"held-out groups at {threshold:.3f}", raw, held_out, threshold))
+        print(road_summary(f"held-out groups at {threshold:.3f}", raw, held_out, threshold))
     for folder in options.simulated:
         pictures = read_simulated(folder)
         raw = [predict(model, picture.pixels) for picture in pictures]
-        print(summary(f"simulated {folder.name}", raw, pictures, threshold))
+        print(road_summary(f"simulated {folder.name}", raw, pictures, threshold))
     for video, boxes in zip(options.drive, options.drive_boxes, strict=True):
         pictures = read_drive(video, boxes)
-        found = [suppress(predict(model, picture.pixels).rows, NMS_IOU) for picture in pictures]
+        found = [suppress(predict(model, picture.pixels).rows, NMS_IOU, ROAD.group_of_class) for picture in pictures]
         truths = [picture.boxes for picture in pictures]
         for match in ("any", "group", "exact"):
             for level in (0.3, 0.5):
-                print(f"{video.stem} {match} IoU {level}: {judge(found, truths, level, match, threshold)}")
+                print(f"{video.stem} {match} IoU {level}: {judge(found, truths, level, match, ROAD.group_of_class, threshold)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write a checkpoint's averaged weights as road.onnx, check it, and bring the manifest's hash up to date.
+"""Write a checkpoint's averaged weights as ONNX, check it, and bring the manifest's hash up to date.
 
     python export.py --checkpoint OUT/last.pt --model ../road.onnx [--manifest ../manifest.toml --threshold 0.3]
 
@@ -20,7 +20,8 @@ import onnx
 import onnxruntime
 import torch
 
-from network import Deployed, RoadNet
+from network import Deployed, DetectorNet, output_names
+from predict import load_average
 
 LARGEST_DIFFERENCE_PX = 2e-2
 LARGEST_DIFFERENCE_SCORE = 1e-4
@@ -43,14 +44,14 @@ def fold_constants(target: Path) -> None:
     onnx.save(model, target)
 
 
-def write_onnx(net: RoadNet, target: Path, width: int, height: int) -> Deployed:
+def write_onnx(net: DetectorNet, target: Path, width: int, height: int) -> Deployed:
     deployed = Deployed(net, width, height).eval()
     torch.onnx.export(
         deployed,
         (torch.zeros(1, 3, height, width),),
         str(target),
         input_names=["images"],
-        output_names=["predictions", "extent"],
+        output_names=output_names(net.task),
         opset_version=17,
         dynamo=False,
     )
@@ -60,22 +61,20 @@ def write_onnx(net: RoadNet, target: Path, width: int, height: int) -> Deployed:
 
 def export(checkpoint: Path, target: Path) -> tuple[int, int]:
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    net = RoadNet(state["channels"])
-    net.load_state_dict(state["average"])
-    width, height = state["width"], state["height"]
+    net, width, height = load_average(state)
     deployed = write_onnx(net, target, width, height)
     model = onnx.load(target)
-    model.doc_string = f"Umsicht road-damage detector, epoch {state['epoch']}"
+    model.doc_string = f"Umsicht {net.task.name} detector, epoch {state['epoch']}"
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, target)
     images = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(target), options, providers=["CPUExecutionProvider"])
-    written = session.run(["predictions", "extent"], {"images": images.numpy()})
+    written = session.run(output_names(net.task), {"images": images.numpy()})
     with torch.inference_mode():
-        apart, extent_apart = (np.abs(a - b.numpy()) for a, b in zip(written, deployed(images)))
-    scores_apart = max(apart[:, 4:].max(), extent_apart.max())
+        apart, *extent_apart = (np.abs(a - b.numpy()) for a, b in zip(written, deployed(images), strict=True))
+    scores_apart = max([apart[:, 4:].max(), *(part.max() for part in extent_apart)])
     if apart[:, :4].max() > LARGEST_DIFFERENCE_PX or scores_apart > LARGEST_DIFFERENCE_SCORE:
         raise SystemExit(f"{target}: differs from the network by {apart[:, :4].max()} px, score {scores_apart}")
     millis = []

@@ -14,8 +14,9 @@ import math
 import torch
 from torch.nn import functional as F
 
-from augment import MASK_CLASSES, MASK_STRIDE
-from network import BINS, CRACK_TYPES, GROUP_OF_CLASS, GROUPS, RoadNet, cell_centres
+from augment import MASK_STRIDE
+from network import BINS, DetectorNet, cell_centres
+from tasks import Task
 
 TOP_CELLS = 10
 SCORE_POWER = 0.5
@@ -73,7 +74,7 @@ def assign(scores, boxes, truth_boxes, truth_groups, centres, strides):
     return owner, target
 
 
-def extent_loss(mask: torch.Tensor, batch) -> torch.Tensor:
+def extent_loss(mask: torch.Tensor, batch, mask_classes) -> torch.Tensor:
     """Cells that are known: cross-entropy, and one minus their soft F1 (Dice), which does not drown in background.
     Boxes whose cells are not known: along their longer side, every row of cells must hold at least one damaged cell."""
     known = batch.mask_known
@@ -87,8 +88,8 @@ def extent_loss(mask: torch.Tensor, batch) -> torch.Tensor:
     rows, columns = mask.shape[2:]
     weak = []
     for item, boxes in enumerate(batch.boxes):
-        for kind, x0, y0, x1, y1 in (boxes / MASK_STRIDE).tolist():
-            channel = next((c for c, kinds in enumerate(MASK_CLASSES) if round(kind * MASK_STRIDE) in kinds), None)
+        for kind, x0, y0, x1, y1 in (boxes[:, :5] / MASK_STRIDE).tolist():
+            channel = next((c for c, kinds in enumerate(mask_classes) if round(kind * MASK_STRIDE) in kinds), None)
             if channel is None:
                 continue
             left, top = max(int(x0), 0), max(int(y0), 0)
@@ -102,40 +103,56 @@ def extent_loss(mask: torch.Tensor, batch) -> torch.Tensor:
 
 
 class DetectionLoss:
-    def __init__(self, width: int, height: int, device: str):
+    def __init__(self, task: Task, width: int, height: int, device: str):
+        self.task = task
         centres, strides = cell_centres(width, height)
         self.centres, self.strides = centres.to(device), strides.to(device)
-        self.group_of_class = torch.tensor(GROUP_OF_CLASS, device=device)
+        self.group_of_class = torch.tensor(task.group_of_class, device=device)
 
-    def __call__(self, net: RoadNet, output, batch) -> tuple[torch.Tensor, dict[str, float]]:
-        """`batch.boxes` is one [T, 5] tensor (class, x0, y0, x1, y1) per picture; `batch.group_weights` [B, groups]
-        says how far the *absence* of a label may be believed (0: this source never labels that group)."""
-        raw, sides, mask = output
+    def cells_in(self, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+        return ((self.centres >= low) & (self.centres <= high)).all(1)
+
+    def hide_doubtful(self, weight: torch.Tensor, doubtful: torch.Tensor) -> None:
+        """In place, `weight` [N, groups] of one picture: cells inside a box without trust count for nothing in its group."""
+        for box in doubtful:
+            weight[self.cells_in(box[1:3], box[3:5]), self.group_of_class[box[0].long()]] = 0.0
+
+    def __call__(self, net: DetectorNet, output, batch) -> tuple[torch.Tensor, dict[str, float]]:
+        """`batch.boxes` is one [T, 6] tensor (class, x0, y0, x1, y1, trust) per picture: a box is learned as far as it is
+        trusted, and one of no trust is neither right nor wrong. `batch.beliefs` says per window how far the *absence* of
+        a label may be believed (0: this source never labels that group)."""
+        raw, sides, *mask = output
+        groups_count = len(self.task.groups)
         distances = net.distances(sides)
         low = self.centres.t()[None] - distances[:, :2] * self.strides
         high = self.centres.t()[None] + distances[:, 2:] * self.strides
         boxes = torch.cat([low, high], 1).transpose(1, 2)
         logits = raw.transpose(1, 2)
-        group_logits, type_logits = logits[..., : len(GROUPS)], logits[..., len(GROUPS) :]
+        group_logits, type_logits = logits[..., :groups_count], logits[..., groups_count:]
         probabilities = group_logits.detach().sigmoid()
         targets = torch.zeros_like(group_logits)
+        weight = torch.ones_like(group_logits)
         found = []
-        for item, truth in enumerate(batch.boxes):
+        for item, labelled in enumerate(batch.boxes):
+            truth = labelled[labelled[:, 5] > 0]
+            for window in batch.beliefs[item]:
+                weight[item, self.cells_in(window[:2], window[2:4])] = window[4:]
+            self.hide_doubtful(weight[item], labelled[labelled[:, 5] == 0])
             groups = self.group_of_class[truth[:, 0].long()]
             owner, target = assign(
-                probabilities[item], boxes[item].detach(), truth[:, 1:], groups, self.centres, self.strides
+                probabilities[item], boxes[item].detach(), truth[:, 1:5], groups, self.centres, self.strides
             )
             cells = (owner >= 0).nonzero()[:, 0]
             if len(cells) == 0:
                 continue
             mine = owner[cells]
             targets[item, cells, groups[mine]] = target[cells]
-            found.append((item, cells, truth[mine], target[cells]))
-        total = targets.sum().clamp(min=1.0)
+            weight[item, cells, groups[mine]] = truth[mine, 5]
+            found.append((item, cells, truth[mine], target[cells] * truth[mine, 5]))
+        total = (targets * weight).sum().clamp(min=1.0)
         # Quality-weighted: easy background counts little, answering cells count by their target.
         probability = group_logits.sigmoid()
         focus = torch.where(targets > 0, targets.clamp(min=0.05), 0.75 * probability.detach() ** 2)
-        weight = torch.where(targets > 0, torch.ones_like(focus), batch.group_weights[:, None, :])
         score = (F.binary_cross_entropy_with_logits(group_logits, targets, reduction="none") * focus * weight).sum() / total
         box = sides_loss = kind = group_logits.sum() * 0.0
         if found:
@@ -143,10 +160,10 @@ class DetectionLoss:
             cells = torch.cat([entry[1] for entry in found])
             truth = torch.cat([entry[2] for entry in found])
             quality = torch.cat([entry[3] for entry in found])
-            _, giou = overlap(boxes[item, cells], truth[:, 1:])
+            _, giou = overlap(boxes[item, cells], truth[:, 1:5])
             box = ((1 - giou) * quality).sum() / total
             centre, stride = self.centres[cells], self.strides[cells][:, None]
-            goal = torch.cat([centre - truth[:, 1:3], truth[:, 3:] - centre], 1) / stride
+            goal = torch.cat([centre - truth[:, 1:3], truth[:, 3:5] - centre], 1) / stride
             goal = goal.clamp(0, BINS - 1.01)
             left = goal.floor().long()
             share = goal - left
@@ -154,11 +171,11 @@ class DetectionLoss:
             near = shares.gather(2, left[..., None])[..., 0] * (1 - share)
             far = shares.gather(2, left[..., None] + 1)[..., 0] * share
             sides_loss = (-(near + far).mean(1) * quality).sum() / total
-            cracks = truth[:, 0] < CRACK_TYPES
-            if cracks.any():
-                wrong = F.cross_entropy(type_logits[item, cells][cracks], truth[cracks, 0].long(), reduction="none")
-                kind = (wrong * quality[cracks]).sum() / total
-        masks = extent_loss(mask, batch)
+            typed = truth[:, 0] < self.task.types
+            if typed.any():
+                wrong = F.cross_entropy(type_logits[item, cells][typed], truth[typed, 0].long(), reduction="none")
+                kind = (wrong * quality[typed]).sum() / total
+        masks = extent_loss(mask[0], batch, self.task.mask_classes) if mask else group_logits.sum() * 0.0
         loss = (
             WEIGHT_BOX * box + WEIGHT_SIDES * sides_loss + WEIGHT_SCORE * score + WEIGHT_TYPE * kind + WEIGHT_MASK * masks
         )

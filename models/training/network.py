@@ -1,13 +1,13 @@
-"""The road-damage network: ShuffleNetV2 backbone, light feature pyramid, anchor-free head.
+"""The network of all tasks: ShuffleNetV2 backbone, light feature pyramid, anchor-free head.
 
 Input: RGB pictures scaled to 0..1, [B, 3, H, W], H and W multiples of 32.
 Strides 8, 16 and 32. The head says per cell
-- one score per *group* (crack, pothole, repair): "a damage of this group has its box here, this well placed";
-- which *type* a crack is (D00, D10, D20), as a choice among the three;
+- one score per *group* of the task (road: crack, pothole, repair): "one of this group has its box here, this well placed";
+- where the first group has types, which one it is (cracks: D00, D10, D20), as a choice among them;
 - the four distances from the cell's centre to the box's sides, each as a distribution over bins of one stride
   (distribution focal loss, Li et al. 2020).
-The finest level also says, per cell of 8 x 8 pixels, whether a crack or a pothole touches it: the extent mask. It reads
-the features that the scores are made of, so it costs next to nothing.
+Where the task asks for it, the finest level also says, per cell of 8 x 8 pixels, whether a crack or a pothole touches it:
+the extent mask. It reads the features that the scores are made of, so it costs next to nothing.
 
 Why groups: the crack types of our largest source are a rule of thumb. Splitting a crack's evidence over three
 independent scores would push all of them under the threshold, so the likeliest type carries the whole group score and
@@ -22,11 +22,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-CLASSES = ["D00", "D10", "D20", "D40", "Repair"]
-CRACK_TYPES = 3  # the first three classes are the crack types
-GROUP_OF_CLASS = [0, 0, 0, 1, 2]
-GROUPS = ["crack", "pothole", "repair"]
-MASKS = ["crack", "pothole"]
+from tasks import Task
+
 STRIDES = [8, 16, 32]
 BINS = 16
 
@@ -88,11 +85,13 @@ class Pyramid(nn.Module):
     The backbone pools at stride 2; a crack is one or two pixels wide there, so `detail` goes around the pool.
     """
 
-    def __init__(self, channels: int):
+    DETAIL = 48
+
+    def __init__(self, channels: int, detail: bool):
         super().__init__()
         stem, c3, c4, c5 = Backbone.CHANNELS
-        self.detail = nn.Sequential(*conv_norm(stem, 32, 3, 2), *conv_norm(32, 48, 3, 2))
-        self.lateral3 = nn.Sequential(*conv_norm(c3 + 48, channels, 1))
+        self.detail = nn.Sequential(*conv_norm(stem, 32, 3, 2), *conv_norm(32, self.DETAIL, 3, 2)) if detail else None
+        self.lateral3 = nn.Sequential(*conv_norm(c3 + self.DETAIL * detail, channels, 1))
         self.lateral4 = nn.Sequential(*conv_norm(c4, channels, 1))
         self.lateral5 = nn.Sequential(*conv_norm(c5, channels, 1))
         self.smooth3 = nn.Sequential(*conv_norm(channels, channels, 3))
@@ -104,7 +103,9 @@ class Pyramid(nn.Module):
     def forward(self, stem, c3, c4, c5) -> list[torch.Tensor]:
         p5 = self.lateral5(c5)
         p4 = self.lateral4(c4) + F.interpolate(p5, scale_factor=2.0, mode="nearest")
-        p3 = self.lateral3(torch.cat([c3, self.detail(stem)], 1)) + F.interpolate(p4, scale_factor=2.0, mode="nearest")
+        if self.detail is not None:
+            c3 = torch.cat([c3, self.detail(stem)], 1)
+        p3 = self.lateral3(c3) + F.interpolate(p4, scale_factor=2.0, mode="nearest")
         p3 = self.smooth3(p3)
         p4 = self.smooth4(p4 + self.down3(p3))
         p5 = self.smooth5(p5 + self.down4(p4))
@@ -124,32 +125,35 @@ class SharedConv(nn.Module):
 
 
 class Head(nn.Module):
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, task: Task):
         super().__init__()
+        groups, masks = len(task.groups), len(task.masks)
         self.score_tower = SharedConv(channels)
         self.box_tower = SharedConv(channels)
-        self.scores = nn.ModuleList(nn.Conv2d(channels, len(GROUPS) + CRACK_TYPES, 1) for _ in STRIDES)
+        self.scores = nn.ModuleList(nn.Conv2d(channels, groups + task.types, 1) for _ in STRIDES)
         self.sides = nn.ModuleList(nn.Conv2d(channels, 4 * BINS, 1) for _ in STRIDES)
         for layer in self.scores:
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)
-            nn.init.constant_(layer.bias[: len(GROUPS)], -4.6)  # every cell starts at a score of about 0.01
+            nn.init.constant_(layer.bias[:groups], -4.6)  # every cell starts at a score of about 0.01
         for layer in self.sides:
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)
-        self.extent = nn.Conv2d(2 * channels, len(MASKS), 1)
-        nn.init.normal_(self.extent.weight, std=0.01)
-        nn.init.constant_(self.extent.bias, -3.0)
+        self.extent = nn.Conv2d(2 * channels, masks, 1) if masks else None
+        if self.extent is not None:
+            nn.init.normal_(self.extent.weight, std=0.01)
+            nn.init.constant_(self.extent.bias, -3.0)
 
-    def forward(self, levels: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        scores, sides, extent = [], [], None
+    def forward(self, levels: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Scores [B, groups + types, N] and sides [B, 4*BINS, N], logits; then the extent [B, masks, H/8, W/8], if asked."""
+        scores, sides, extent = [], [], []
         for index, feature in enumerate(levels):
             evidence = self.score_tower(feature, index)
             scores.append(self.scores[index](evidence).flatten(2))
             sides.append(self.sides[index](self.box_tower(feature, index)).flatten(2))
-            if extent is None:
-                extent = self.extent(torch.cat([feature, evidence], 1))
-        return torch.cat(scores, 2), torch.cat(sides, 2), extent
+            if self.extent is not None and index == 0:
+                extent = [self.extent(torch.cat([feature, evidence], 1))]
+        return torch.cat(scores, 2), torch.cat(sides, 2), *extent
 
 
 def cell_centres(width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -162,16 +166,17 @@ def cell_centres(width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat(centres), torch.cat(strides)
 
 
-class RoadNet(nn.Module):
-    def __init__(self, channels: int = 64):
+class DetectorNet(nn.Module):
+    def __init__(self, task: Task, channels: int | None = None):
         super().__init__()
-        self.channels = channels
+        self.task = task
+        self.channels = channels or task.channels
         self.backbone = Backbone()
-        self.pyramid = Pyramid(channels)
-        self.head = Head(channels)
+        self.pyramid = Pyramid(self.channels, task.detail)
+        self.head = Head(self.channels, task)
         self.register_buffer("bins", torch.arange(BINS).float(), persistent=False)
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return self.head(self.pyramid(*self.backbone(x)))
 
     def distances(self, sides: torch.Tensor) -> torch.Tensor:
@@ -181,34 +186,41 @@ class RoadNet(nn.Module):
         return (shares * self.bins.view(1, 1, BINS, 1)).sum(2)
 
 
-def class_scores(raw: torch.Tensor) -> torch.Tensor:
-    """[B, groups + types, N] logits -> [B, classes, N] scores; the likeliest crack type carries the crack score."""
-    groups = raw[:, : len(GROUPS)].sigmoid()
-    types = raw[:, len(GROUPS) :].softmax(1)
+def class_scores(raw: torch.Tensor, task: Task) -> torch.Tensor:
+    """[B, groups + types, N] logits -> [B, classes, N] scores; the likeliest type carries the score of its group."""
+    groups = raw[:, : len(task.groups)].sigmoid()
+    if not task.types:
+        return groups
+    types = raw[:, len(task.groups) :].softmax(1)
     types = types / types.max(1, keepdim=True).values
     return torch.cat([groups[:, :1] * types, groups[:, 1:]], 1)
 
 
 class Deployed(nn.Module):
-    """What is exported: pictures in, [B, 4 + classes, N] out (cx, cy, w, h in input pixels, then class scores), and the
-    extent mask [B, masks, H/8, W/8], probabilities."""
+    """What is exported: pictures in, [B, 4 + classes, N] out (cx, cy, w, h in input pixels, then class scores), and where
+    the task asks for it the extent mask [B, masks, H/8, W/8], probabilities."""
 
-    def __init__(self, net: RoadNet, width: int, height: int):
+    def __init__(self, net: DetectorNet, width: int, height: int):
         super().__init__()
         self.net = net
         centres, strides = cell_centres(width, height)
         self.register_buffer("centres", centres.t()[None].contiguous())
         self.register_buffer("strides", strides[None, None].contiguous())
 
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        scores, sides, extent = self.net(images)
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        scores, sides, *extent = self.net(images)
         reach = self.net.distances(sides) * self.strides
         low = self.centres - reach[:, :2]
         high = self.centres + reach[:, 2:]
-        return torch.cat([(low + high) * 0.5, high - low, class_scores(scores)], 1), extent.sigmoid()
+        boxes = torch.cat([(low + high) * 0.5, high - low, class_scores(scores, self.net.task)], 1)
+        return boxes, *(mask.sigmoid() for mask in extent)
 
 
-def load_backbone(net: RoadNet, path: str) -> int:
+def output_names(task: Task) -> list[str]:
+    return ["predictions", "extent"] if task.masks else ["predictions"]
+
+
+def load_backbone(net: DetectorNet, path: str) -> int:
     """Load the FastestDet backbone. It was trained on BGR pictures, so the first layer's input channels are swapped."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     own = net.backbone.state_dict()

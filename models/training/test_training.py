@@ -9,27 +9,31 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from augment import move_boxes, view
+from augment import Batch, move_boxes, view
 from boxes import judge, suppress
-from loss import assign
+from cover import Rule, Scorer, lower_bound
+from loss import DetectionLoss, assign
 from export import write_onnx
-from network import Deployed, RoadNet, cell_centres, class_scores
+from network import Deployed, DetectorNet, cell_centres, class_scores
 from pictures import Picture
+from predict import Seen
+from privacy_pictures import held_out, rules
+from tasks import PRIVACY, ROAD
 from warm_start import load_onnx
 
 
 def picture_with_square() -> Picture:
     pixels = np.full((400, 640, 3), 30, np.uint8)
     pixels[250:330, 200:320] = 230
-    return Picture("square", "simulated", "simulated", pixels, np.array([[3, 200, 250, 320, 330]], np.float32), (1.0, 1.0, 1.0))
+    return Picture("square", "simulated", "simulated", pixels, np.array([[3, 200, 250, 320, 330, 1]], np.float32), (1.0, 1.0, 1.0))
 
 
 class Views(unittest.TestCase):
     def test_boxes_follow_the_pixels(self) -> None:
         seen = 0
         for seed in range(40):
-            pixels, boxes, *_ = view([picture_with_square()], 512, 320, np.random.default_rng(seed))
-            for _, x0, y0, x1, y1 in boxes:
+            pixels, boxes, *_ = view([picture_with_square()], 512, 320, ROAD, np.random.default_rng(seed))
+            for _, x0, y0, x1, y1, _ in boxes:
                 inside = pixels[round(y0) + 2 : round(y1) - 2, round(x0) + 2 : round(x1) - 2]
                 if inside.size == 0:
                     continue
@@ -41,17 +45,17 @@ class Views(unittest.TestCase):
 
     def test_a_box_out_of_the_window_is_dropped(self) -> None:
         shift = np.array([[1, 0, -500], [0, 1, 0]], np.float32)
-        self.assertEqual(len(move_boxes(picture_with_square().boxes, shift, (0, 0, 512, 320))), 0)
+        self.assertEqual(len(move_boxes(picture_with_square().boxes, shift, (0, 0, 512, 320), ROAD.views)), 0)
 
 
     def test_a_drawn_mask_is_believed_everywhere_and_boxes_hide_what_is_unknown(self) -> None:
         picture = picture_with_square()
-        *_, cells, known = view([picture], 512, 320, np.random.default_rng(3))
+        *_, cells, known = view([picture], 512, 320, ROAD, np.random.default_rng(3))
         self.assertEqual(cells.sum(), 0)
         self.assertTrue(0 < (known[1] == 0).mean() < 0.5, "the pothole's box is unknown, the rest is not")
         picture.mask = np.zeros((400, 640), np.uint8)
         picture.mask[250:330, 200:320] = 2
-        *_, cells, known = view([picture], 512, 320, np.random.default_rng(3))
+        *_, cells, known = view([picture], 512, 320, ROAD, np.random.default_rng(3))
         self.assertTrue(cells[1].sum() > 10 and cells[0].sum() == 0 and bool((known == 1).all()))
 
 
@@ -82,35 +86,107 @@ class Assignment(unittest.TestCase):
         self.assertEqual(float(target.sum()), 0.0)
 
 
+class PartialLabels(unittest.TestCase):
+    """What nobody labelled must teach nothing."""
+
+    def score_gradient(self, boxes: list[list[float]], believed: list[float]) -> torch.Tensor:
+        torch.manual_seed(1)
+        net = DetectorNet(PRIVACY)
+        scores, sides = (part.detach().requires_grad_() for part in net.eval()(torch.rand(1, 3, 128, 192)))
+        batch = Batch(
+            torch.zeros(1),
+            [torch.tensor(boxes).reshape(-1, 6)],
+            [torch.tensor([[0, 0, 192, 128, *believed]])],
+            torch.zeros(0),
+            torch.zeros(0),
+        )
+        loss, _ = DetectionLoss(PRIVACY, 192, 128, "cpu")(net, (scores, sides), batch)
+        loss.backward()
+        return scores.grad[0].abs()
+
+    def test_a_class_that_is_not_labelled_gets_no_gradient(self) -> None:
+        gradient = self.score_gradient([[2, 40, 20, 100, 110, 1.0]], [0.0, 1.0, 1.0, 1.0])
+        self.assertEqual(float(gradient[0].sum()), 0.0)
+        self.assertTrue(all(float(gradient[k].sum()) > 0 for k in (1, 2, 3)))
+
+    def test_a_box_without_trust_hides_its_cells_in_its_class_only(self) -> None:
+        gradient = self.score_gradient([[1, 40, 20, 100, 110, 0.0]], [1.0, 1.0, 1.0, 1.0])
+        centres, _ = cell_centres(192, 128)
+        inside = ((centres >= torch.tensor([40.0, 20.0])) & (centres <= torch.tensor([100.0, 110.0]))).all(1)
+        self.assertEqual(float(gradient[1, inside].sum()), 0.0)
+        self.assertTrue(bool((gradient[1, ~inside] > 0).all() and (gradient[0] > 0).all()))
+
+    def test_half_the_trust_is_half_the_lesson(self) -> None:
+        whole, half = (
+            self.score_gradient([[2, 20, 20, 80, 110, trust], [3, 100, 20, 180, 110, 1.0]], [0.0] * 4)
+            for trust in (1.0, 0.5)
+        )
+        # Both boxes are divided by one sum, so the other box tells what that was.
+        ratio = (whole[2].sum() / whole[3].sum()) / (half[2].sum() / half[3].sum())
+        self.assertAlmostEqual(float(ratio), 2.0, places=4)
+
+
+class Cover(unittest.TestCase):
+    def test_masks_of_other_classes_count_and_what_is_masked_elsewhere_is_known(self) -> None:
+        pixels = np.zeros((200, 400, 3), np.uint8)
+        boxes = np.array([[0, 110, 60, 130, 80, 1], [1, 300, 100, 340, 120, 1]], np.float32)
+        picture = Picture("x_y", "x", "", pixels, boxes, (1.0,) * 4)
+        rows = np.array([[100.0, 50, 140, 150, 2, 0.9], [0, 0, 400, 200, 3, 0.01]])
+        tally = Scorer([Seen(rows, None)], [picture]).tally((Rule(0.5, 0.0),) * 4)
+        self.assertEqual((tally.covered["face"], tally.covered["licence_plate"]), (1, 0))
+        self.assertAlmostEqual(tally.elsewhere, (40 * 100 - 24 * 24) / (400 * 200 - 24 * 24 - 48 * 24), places=2)
+
+    def test_the_bound_is_the_exact_one(self) -> None:
+        self.assertAlmostEqual(lower_bound(50, 50), 0.05 ** (1 / 50), places=6)
+        self.assertAlmostEqual(lower_bound(95, 100), 0.8977, places=3)
+
+
+class HeldOut(unittest.TestCase):
+    def test_frames_of_one_drive_are_split_by_time_and_crops_stay_with_their_frame(self) -> None:
+        listed = rules()
+        self.assertTrue(held_out("rl_dayridet1_001_0734p0", listed))
+        self.assertTrue(held_out("rl_dayridet1_001_0734p0_crop", listed))
+        self.assertFalse(held_out("rl_dayridet1_001_0697p0_crop", listed))
+
+    def test_the_two_copies_of_one_still_stay_together(self) -> None:
+        for number in range(50):
+            self.assertEqual(held_out(f"fc_press_{number}_jpg_00aa", []), held_out(f"fg_press_{number}_jpg_11bb", []))
+
+
 class Scores(unittest.TestCase):
     def test_the_likeliest_crack_type_carries_the_crack_score(self) -> None:
         raw = torch.randn(1, 6, 50)
-        scores = class_scores(raw)
+        scores = class_scores(raw, ROAD)
         self.assertEqual(tuple(scores.shape), (1, 5, 50))
         torch.testing.assert_close(scores[:, :3].amax(1), raw[:, 0].sigmoid())
         self.assertTrue(bool((scores[:, :3].argmax(1) == raw[:, 3:].argmax(1)).all()))
 
     def test_suppression_works_across_crack_types_only(self) -> None:
         rows = np.array([[0, 0, 10, 10, 0, 0.9], [0, 0, 10, 11, 2, 0.8], [0, 0, 10, 10, 3, 0.7]])
-        self.assertEqual(suppress(rows, 0.5)[:, 4].tolist(), [0, 3])
+        self.assertEqual(suppress(rows, 0.5, ROAD.group_of_class)[:, 4].tolist(), [0, 3])
 
     def test_each_truth_is_found_once(self) -> None:
         found = [np.array([[0, 0, 10, 10, 0, 0.9], [0, 0, 10, 10, 0, 0.8]])]
-        score = judge(found, [np.array([[2, 0, 0, 10, 10]])], 0.5, "group", 0.5)
+        score = judge(found, [np.array([[2, 0, 0, 10, 10]])], 0.5, "group", ROAD.group_of_class, 0.5)
         self.assertEqual((score.precision, score.recall), (0.5, 1.0))
-        self.assertEqual(judge(found, [np.array([[2, 0, 0, 10, 10]])], 0.5, "exact", 0.5).recall, 0.0)
+        self.assertEqual(judge(found, [np.array([[2, 0, 0, 10, 10]])], 0.5, "exact", ROAD.group_of_class, 0.5).recall, 0.0)
 
 
 class Network(unittest.TestCase):
     def test_every_cell_has_one_column_of_output(self) -> None:
-        scores, sides, mask = RoadNet().eval()(torch.zeros(1, 3, 320, 512))
+        scores, sides, mask = DetectorNet(ROAD).eval()(torch.zeros(1, 3, 320, 512))
         cells = len(cell_centres(512, 320)[0])
         self.assertEqual((scores.shape[2], sides.shape[2]), (cells, cells))
         self.assertEqual(tuple(mask.shape[2:]), (40, 64))
 
+    def test_a_task_without_extent_and_types_has_boxes_and_one_score_per_class(self) -> None:
+        deployed = Deployed(DetectorNet(PRIVACY), 192, 128).eval()
+        (predictions,) = deployed(torch.rand(1, 3, 128, 192))
+        self.assertEqual(tuple(predictions.shape), (1, 4 + 4, len(cell_centres(192, 128)[0])))
+
     def test_an_exported_model_goes_on_learning_from_where_it_is(self) -> None:
         torch.manual_seed(2)
-        old, new = RoadNet().eval(), RoadNet()
+        old, new = DetectorNet(ROAD).eval(), DetectorNet(ROAD)
         for module in old.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 torch.nn.init.uniform_(module.running_mean, -0.3, 0.3)

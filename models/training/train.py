@@ -1,4 +1,4 @@
-"""Train the road-damage detector. See README.md for the commands and where the data comes from.
+"""Train the detector of one task. See README.md for the commands and where the data comes from.
 
 The learning rate rises over the first steps, stays flat, and falls as a cosine from `--anneal-from` of the epochs on, so a
 run can be stopped in its flat part and resumed with more data. A checkpoint is written after every epoch; `--resume`
@@ -22,18 +22,26 @@ import numpy as np
 import torch
 
 from augment import Batch, Loader
-from evaluate import predict_pictures, summary
+from cover import cover_summary
+from evaluate import road_summary
 from loss import DetectionLoss
-from network import RoadNet, load_backbone
-from pictures import Picture, read_real, read_simulated
+from network import DetectorNet, load_backbone
+from pictures import Picture
+from predict import predict_pictures
+from privacy_pictures import read_privacy
+from road_pictures import read_real, read_simulated
+from tasks import TASKS
 from warm_start import load_onnx
+
+SUMMARY = {"road": road_summary, "privacy": cover_summary}
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--task", choices=sorted(TASKS), default="road")
     parser.add_argument("--data", type=Path, required=True, help="real pictures: images/, labels/, classes.txt, manifest.csv")
-    parser.add_argument("--masks", type=Path, help="folder of palette masks (1 crack, 2 pothole), a help in training")
-    parser.add_argument("--simulated", type=Path, help="simulated training pictures: images/, labels/, classes.txt")
+    parser.add_argument("--masks", type=Path, help="road: folder of palette masks (1 crack, 2 pothole)")
+    parser.add_argument("--simulated", type=Path, help="road: simulated training pictures: images/, labels/, classes.txt")
     parser.add_argument("--simulated-share", type=float, default=1.0, help="simulated pictures per real one in an epoch")
     parser.add_argument("--simulated-validation", type=Path, help="simulated pictures of the validation families")
     parser.add_argument("--backbone", type=Path, help="FastestDet weights to start the backbone from")
@@ -46,16 +54,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--mosaic", type=float, default=0.25, help="share of mosaics before the rate falls; none after it")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--channels", type=int, default=64)
-    parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--height", type=int, default=320)
+    parser.add_argument("--channels", type=int, help="else the task's")
+    parser.add_argument("--width", type=int, help="else the task's")
+    parser.add_argument("--height", type=int, help="else the task's")
     parser.add_argument("--validate-every", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--bf16", action="store_true", help="convolutions in bfloat16, faster where the CPU has it")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--out", type=Path, required=True)
-    return parser.parse_args()
+    options = parser.parse_args()
+    for name in ("channels", "width", "height"):
+        setattr(options, name, getattr(options, name) or getattr(TASKS[options.task], name))
+    return options
 
 
 def rate_at(progress: float, warm: float, anneal_from: float) -> float:
@@ -67,7 +78,7 @@ def rate_at(progress: float, warm: float, anneal_from: float) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (progress - anneal_from) / (1 - anneal_from)))
 
 
-def update_average(average: RoadNet, net: RoadNet, steps: int) -> None:
+def update_average(average: DetectorNet, net: DetectorNet, steps: int) -> None:
     decay = 0.998 * (1 - math.exp(-steps / 300))
     with torch.no_grad():
         for kept, new in zip(average.state_dict().values(), net.state_dict().values()):
@@ -77,7 +88,7 @@ def update_average(average: RoadNet, net: RoadNet, steps: int) -> None:
                 kept.copy_(new)
 
 
-def parameters(net: RoadNet) -> list[dict]:
+def parameters(net: DetectorNet) -> list[dict]:
     """Weight decay only on the weights of convolutions."""
     decayed = [value for value in net.parameters() if value.ndim > 1]
     others = [value for value in net.parameters() if value.ndim <= 1]
@@ -90,7 +101,7 @@ def on_device(batch: Batch, device: str) -> Batch:
     return Batch(
         batch.images.to(device),
         [boxes.to(device) for boxes in batch.boxes],
-        batch.group_weights.to(device),
+        [windows.to(device) for windows in batch.beliefs],
         batch.masks.to(device),
         batch.mask_known.to(device),
     )
@@ -117,17 +128,23 @@ class Clock:
         return self.progress(epoch) >= 1.0
 
 
+def times(repeat: float, rng: np.random.Generator) -> int:
+    """`repeat` on average, as whole numbers."""
+    whole = int(repeat)
+    return whole if repeat == whole else whole + int(rng.random() < repeat - whole)
+
+
 def order(train: list[Picture], simulated: list[Picture], options: argparse.Namespace, epoch: int) -> list[Picture]:
-    """The pictures of one epoch: every real one, some simulated ones, shuffled."""
+    """The pictures of one epoch: every real one as often as it is repeated, some simulated ones, shuffled."""
     rng = np.random.default_rng([options.seed, epoch])
-    chosen = list(train)
+    chosen = [picture for picture in train for _ in range(times(picture.repeat, rng))]
     if simulated:
         count = min(len(simulated), round(len(train) * options.simulated_share))
         chosen += [simulated[i] for i in rng.permutation(len(simulated))[:count]]
     return [chosen[i] for i in rng.permutation(len(chosen))]
 
 
-def save(options, net: RoadNet, average: RoadNet, optimiser, epoch: int, steps: int) -> None:
+def save(options, net: DetectorNet, average: DetectorNet, optimiser, epoch: int, steps: int) -> None:
     """`last.pt`, replaced in one move, so that a run killed at any time leaves a whole checkpoint."""
     state = {
         "net": net.state_dict(),
@@ -135,6 +152,7 @@ def save(options, net: RoadNet, average: RoadNet, optimiser, epoch: int, steps: 
         "optimiser": optimiser.state_dict(),
         "epoch": epoch,
         "steps": steps,
+        "task": options.task,
         "channels": options.channels,
         "width": options.width,
         "height": options.height,
@@ -152,12 +170,13 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
 
     started = time.time()
-    train, held_out = read_real(options.data, options.masks)
+    task = TASKS[options.task]
+    train, held_out = read_real(options.data, options.masks) if task.name == "road" else read_privacy(options.data)
     simulated = read_simulated(options.simulated) if options.simulated else []
     simulated_held = read_simulated(options.simulated_validation) if options.simulated_validation else []
     print(f"{len(train)} real, {len(simulated)} simulated, {len(held_out)} held out; {time.time() - started:.0f} s", flush=True)
 
-    net = RoadNet(options.channels)
+    net = DetectorNet(task, options.channels)
     if options.backbone:
         load_backbone(net, str(options.backbone))
     start = options.init or options.resume
@@ -165,7 +184,7 @@ def main() -> None:
     if state:
         net.load_state_dict(state["average"] if options.init else state["net"])
     if options.init_onnx:
-        loader = Loader(train, options.width, options.height, 96, options.seed, 0, 0.0)
+        loader = Loader(train, task, options.width, options.height, 96, options.seed, 0, 0.0)
         missing = load_onnx(net, str(options.init_onnx), loader.make(0).images)
         print(f"{options.init_onnx}: loaded; starts at random: {', '.join(missing) or 'nothing'}", flush=True)
     net = net.to(options.device, memory_format=torch.channels_last)
@@ -178,14 +197,14 @@ def main() -> None:
         first_epoch, steps_done = state["epoch"] + 1, state["steps"]
     elif options.init or options.init_onnx:
         steps_done = 1500  # the averages are worth keeping from the start
-    criterion = DetectionLoss(options.width, options.height, options.device)
+    criterion = DetectionLoss(task, options.width, options.height, options.device)
 
     clock = Clock(options)
     epoch = first_epoch
     while not clock.over(epoch):
         chosen = order(train, simulated, options, epoch)
         mosaic = options.mosaic if clock.progress(epoch) < options.anneal_from else 0.0
-        loader = Loader(chosen, options.width, options.height, options.batch, options.seed, epoch, mosaic)
+        loader = Loader(chosen, task, options.width, options.height, options.batch, options.seed, epoch, mosaic)
         net.train()
         sums: dict[str, float] = {}
         began = time.time()
@@ -219,7 +238,7 @@ def main() -> None:
             for name, pictures in (("held out", held_out), ("simulated validation", simulated_held)):
                 if pictures:
                     found = predict_pictures(average, pictures, options.width, options.height, options.device)
-                    print(summary(name, found, pictures), flush=True)
+                    print(SUMMARY[task.name](name, found, pictures), flush=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from network import RoadNet, SharedConv
+from network import DetectorNet, SharedConv
 
 
 def convolutions(path: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -46,7 +46,7 @@ def convolutions(path: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def pairs(net: RoadNet) -> list[tuple[str, nn.Conv2d, nn.BatchNorm2d | None]]:
+def pairs(net: DetectorNet) -> list[tuple[str, nn.Conv2d, nn.BatchNorm2d | None]]:
     """Every convolution with the normalisation behind it, as `name#call`."""
     result = []
     for name, module in net.named_modules():
@@ -62,7 +62,7 @@ def pairs(net: RoadNet) -> list[tuple[str, nn.Conv2d, nn.BatchNorm2d | None]]:
     return result
 
 
-def load_onnx(net: RoadNet, path: str, pictures: torch.Tensor) -> list[str]:
+def load_onnx(net: DetectorNet, path: str, pictures: torch.Tensor) -> list[str]:
     """Loads `path` into `net`; `pictures` [B, 3, H, W] are what the statistics are measured on. Returns what the file
     lacks, which then keeps its random start."""
     stored, missing = convolutions(path), []

@@ -1,0 +1,230 @@
+"""The privacy model's score: how much of what must not be seen lies under the masks, and how much else does.
+
+    python cover.py --model ../privacy.onnx --data PRIVACY --manifest ../manifest.toml      scores as shipped
+    python cover.py --model ../privacy.onnx --data PRIVACY --choose                         thresholds and dilations
+
+A labelled region is covered when at least 90 % of its area lies under the union of all masks, of whatever class: a face
+under the mask of its person is as hidden as under its own. A mask is a detection's box, grown on each side by a share of
+its width and height. `masked elsewhere` is the masked share of the pixels outside every labelled or teacher's box, each
+grown by a tenth of its size on every side (20 % in all). The bound is the exact one-sided 95 % one of a binomial share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tomllib
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from boxes import suppress
+from pictures import Picture
+from predict import Seen, open_model, predict
+from privacy_pictures import read_privacy
+from tasks import PRIVACY
+
+NMS_IOU = 0.65
+FLOOR = 0.01
+COVERED = 0.9
+GROWN = 0.1
+RASTER = 2  # masks are drawn on every second pixel
+# Smaller regions are not judged: shorter side in pixels of the kept picture, for plates the width.
+SMALLEST_PX = {"face": 16, "licence_plate": 20, "person": 32, "vehicle": 32}
+THRESHOLDS = (0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5)
+DILATIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+AIM_BOUND, AIM_ELSEWHERE = 0.94, 0.08
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What of one class is masked: detections of at least `threshold`, grown by `dilation` of their size on each side."""
+
+    threshold: float
+    dilation: float
+
+
+Rules = tuple[Rule, ...]  # in the order of the task's classes
+FIRST: Rules = tuple(Rule(0.1, 0.1) for _ in PRIVACY.classes)
+
+
+def masks(rows: np.ndarray, rules: Rules) -> np.ndarray:
+    """Suppressed detection rows -> rectangles [M, 4] in the picture's pixels; they may reach beyond the picture."""
+    kinds = rows[:, 4].astype(int)
+    kept = rows[:, 5] >= np.array([rule.threshold for rule in rules])[kinds]
+    rows, kinds = rows[kept], kinds[kept]
+    return grown(rows[:, :4], np.array([rule.dilation for rule in rules])[kinds])
+
+
+def grown(boxes: np.ndarray, share: np.ndarray | float) -> np.ndarray:
+    reach = (boxes[:, 2:4] - boxes[:, :2]) * np.reshape(share, (-1, 1))
+    return np.concatenate([boxes[:, :2] - reach, boxes[:, 2:4] + reach], 1)
+
+
+def painted(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Union of the boxes on a raster [height / RASTER, width / RASTER]; a cell counts when its centre lies inside."""
+    raster = np.zeros((math.ceil(height / RASTER), math.ceil(width / RASTER)), bool)
+    for x0, y0, x1, y1 in np.ceil(boxes / RASTER - 0.5).astype(int).clip(0):
+        raster[y0:y1, x0:x1] = True
+    return raster
+
+
+@dataclass
+class Tally:
+    covered: dict[str, int]
+    regions: dict[str, int]
+    missed: list[tuple[str, str, np.ndarray]]  # picture, class, box
+    elsewhere: float
+
+    def bound(self, name: str) -> float:
+        return lower_bound(self.covered[name], self.regions[name])
+
+
+def lower_bound(successes: int, trials: int, doubt: float = 0.05) -> float:
+    """Clopper and Pearson: the share at which this many successes or more would be seen with probability `doubt`."""
+    if successes == 0:
+        return 0.0
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        share = (low + high) / 2
+        tail = sum(
+            math.exp(
+                math.lgamma(trials + 1)
+                - math.lgamma(k + 1)
+                - math.lgamma(trials - k + 1)
+                + k * math.log(share)
+                + (trials - k) * math.log1p(-share)
+            )
+            for k in range(successes, trials + 1)
+        )
+        low, high = (share, high) if tail < doubt else (low, share)
+    return low
+
+
+def judged(picture: Picture) -> list[tuple[str, np.ndarray]]:
+    """Regions drawn by people and large enough."""
+    result = []
+    for kind, x0, y0, x1, y1, trust in picture.boxes:
+        name = PRIVACY.classes[int(kind)]
+        side = x1 - x0 if name == "licence_plate" else min(x1 - x0, y1 - y0)
+        if trust == 1.0 and side >= SMALLEST_PX[name]:
+            result.append((name, np.array([x0, y0, x1, y1])))
+    return result
+
+
+def share_covered(raster: np.ndarray, box: np.ndarray) -> float:
+    x0, y0, x1, y1 = np.round(box / RASTER).astype(int).clip(0)
+    inside = raster[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
+    return float(inside.mean()) if inside.size else 1.0
+
+
+class Scorer:
+    """Held-out pictures with what the network saw, ready to be scored under many rules."""
+
+    def __init__(self, found: list[Seen], pictures: list[Picture]):
+        self.pictures = pictures
+        self.rows = [suppress(seen.rows, NMS_IOU, PRIVACY.group_of_class) for seen in found]
+        self.regions = [judged(picture) for picture in pictures]
+        self.outside = [
+            ~painted(grown(picture.boxes[:, 1:5], GROWN), picture.pixels.shape[1], picture.pixels.shape[0])
+            for picture in pictures
+        ]
+
+    def tally(self, rules: Rules) -> Tally:
+        covered, regions, missed = defaultdict(int), defaultdict(int), []
+        masked = outside_px = 0
+        for picture, rows, labelled, outside in zip(self.pictures, self.rows, self.regions, self.outside):
+            raster = painted(masks(rows, rules), picture.pixels.shape[1], picture.pixels.shape[0])
+            masked += int((raster & outside).sum())
+            outside_px += int(outside.sum())
+            for name, box in labelled:
+                regions[name] += 1
+                if share_covered(raster, box) >= COVERED:
+                    covered[name] += 1
+                else:
+                    missed.append((picture.name, name, box))
+        return Tally(covered, regions, missed, masked / max(outside_px, 1))
+
+    def choose(self) -> Rules:
+        """Coordinate descent: bounds up to the aim, then as little masked elsewhere as possible."""
+
+        def worth(rules: Rules) -> float:
+            tally = self.tally(rules)
+            short = sum(max(0.0, AIM_BOUND - tally.bound(name)) for name in tally.regions)
+            return -short - 0.3 * tally.elsewhere - 10 * max(0.0, tally.elsewhere - AIM_ELSEWHERE)
+
+        best, value = FIRST, worth(FIRST)
+        for _ in range(3):
+            before = value
+            for kind in range(len(best)):
+                for field, options in (("threshold", THRESHOLDS), ("dilation", DILATIONS)):
+                    for option in options:
+                        tried = (*best[:kind], replace(best[kind], **{field: option}), *best[kind + 1 :])
+                        if (new := worth(tried)) > value + 1e-9:
+                            best, value = tried, new
+            if value == before:
+                break
+        return best
+
+
+def report(name: str, tally: Tally) -> str:
+    lines = [f"== {name}: masked elsewhere {tally.elsewhere:.3f}"]
+    for kind in PRIVACY.classes:
+        if total := tally.regions[kind]:
+            share = tally.covered[kind] / total
+            lines.append(f"  {kind}: covered {share:.3f} of {total}, one-sided 95 % bound {tally.bound(kind):.3f}")
+    return "\n".join(lines)
+
+
+def cover_summary(name: str, found: list[Seen], pictures: list[Picture]) -> str:
+    scorer = Scorer(found, pictures)
+    return report(f"{name}, {len(pictures)} pictures, every class at {FIRST[0]}", scorer.tally(FIRST))
+
+
+def shipped_rules(manifest: Path) -> Rules:
+    with open(manifest, "rb") as file:
+        entry = next(model for model in tomllib.load(file)["model"] if model["task"] == "privacy")
+    table = entry["masks"]
+    return tuple(Rule(table[kind]["score_threshold"], table[kind]["dilation"]) for kind in PRIVACY.classes)
+
+
+def by_source(scorer: Scorer, tally: Tally) -> str:
+    total, missed = defaultdict(int), defaultdict(int)
+    for picture, labelled in zip(scorer.pictures, scorer.regions):
+        for name, _ in labelled:
+            total[picture.source, name] += 1
+    for picture, name, _ in tally.missed:
+        missed[picture.split("_")[0], name] += 1
+    return "\n".join(f"  {source} {name}: {count - missed[source, name]} of {count}" for (source, name), count in sorted(total.items()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, required=True, help="privacy.onnx or a checkpoint")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--manifest", type=Path, help="score with the rules of this file")
+    parser.add_argument("--choose", action="store_true", help="search thresholds and dilations on the held-out pictures")
+    parser.add_argument("--list-missed", action="store_true")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    model = open_model(options.model)
+    _, held_out = read_privacy(options.data)
+    scorer = Scorer([predict(model, picture.pixels, FLOOR) for picture in held_out], held_out)
+    rules = shipped_rules(options.manifest) if options.manifest else FIRST
+    if options.choose:
+        rules = scorer.choose()
+    for kind, rule in zip(PRIVACY.classes, rules):
+        print(f'{kind} = {{ score_threshold = {rule.threshold}, dilation = {rule.dilation} }}')
+    tally = scorer.tally(rules)
+    print(report(f"{len(held_out)} held-out pictures", tally))
+    print(by_source(scorer, tally))
+    if options.list_missed:
+        for picture, name, box in tally.missed:
+            print(f"  missed: {picture} {name} {box.round().astype(int).tolist()}")
+
+
+if __name__ == "__main__":
+    main()

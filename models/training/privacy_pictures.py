@@ -1,0 +1,108 @@
+"""The privacy set: whose labels are believed for what, and what is held out.
+
+A folder with `images/`, `labels/` (drawn by people, complete only for the classes that `human_labelled_classes` of
+`manifest.csv` names for the picture), `labels_pseudo/` (a teacher's boxes for other classes, the sixth field its score),
+`classes.txt`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+
+from pictures import Picture, class_map, read_all, read_boxes, read_pixels
+from tasks import PRIVACY
+
+# A teacher's box with at least this score is learned with this trust; a weaker one is neither right nor wrong.
+TEACHER_SURE = {"face": 0.75, "person": 0.6, "vehicle": 0.6}
+TEACHER_TRUST = 0.6
+TEACHER_SMALLEST_PX = 12.0
+# How far a missing label is believed: drawn by people; where only legible plates were drawn; where a teacher looked; where
+# nobody looked for it.
+COMPLETE, LEGIBLE_ONLY, TEACHER, NOBODY = 1.0, 0.3, 0.4, 0.15
+# Crowded stills teach most; frames of one video show one face again and again.
+REPEAT_STILL, REPEAT_COCO, REPEAT_VIDEO = 2.0, 4.0, 0.5
+VIDEO = re.compile(r"(_mov|_mp4|_MOV|Screen_Recording|Photo_on|youtube)")
+
+
+def rules() -> list[tuple[str, range | None]]:
+    """(beginning of the name, frame numbers or all) of what is held out."""
+    result = []
+    for line in (Path(__file__).parent / "validation_privacy.txt").read_text().splitlines():
+        fields = line.split("#")[0].split()
+        if fields:
+            first, last = fields[1].split("-") if len(fields) > 1 else (None, None)
+            result.append((fields[0], range(int(first), int(last) + 1) if first else None))
+    return result
+
+
+def held_out(stem: str, listed: list[tuple[str, range | None]]) -> bool:
+    source, name = stem.split("_", 1)
+    for beginning, frames in listed:
+        if name.startswith(beginning):
+            if frames is None:
+                return True
+            number = re.match(r"_(\d+)", name[len(beginning) :])
+            if number and int(number[1]) in frames:
+                return True
+    if source == "rl" or VIDEO.search(name):
+        return False
+    # fc and fg hold some of the same pictures under names that differ in their last four digits.
+    still = re.sub(r"_[0-9a-f]{4}$", "", name) if source in {"fc", "fg"} else name
+    return int(hashlib.sha256(still.encode()).hexdigest(), 16) % 5 == 0
+
+
+def labelled(text: str) -> dict[str, float]:
+    """Class -> belief of a manifest's `human_labelled_classes`, e.g. `licence_plate (legible ones; …)`, `person+vehicle`."""
+    names = text.split("(")[0].strip().split("+")
+    return {name: LEGIBLE_ONLY if "legible" in text else COMPLETE for name in names}
+
+
+def teacher_boxes(path: Path, width: int, height: int, mapping: list[int], human: dict[str, float]) -> np.ndarray:
+    """A teacher's boxes of the classes that no person labelled, their score replaced by the trust in them."""
+    rows = [row for row in read_boxes(path, width, height, mapping) if PRIVACY.classes[int(row[0])] not in human]
+    for row in rows:
+        small = min(row[3] - row[1], row[4] - row[2]) < TEACHER_SMALLEST_PX
+        sure = row[5] >= TEACHER_SURE[PRIVACY.classes[int(row[0])]]
+        row[5] = TEACHER_TRUST if sure and not small else 0.0
+    return np.array(rows, np.float32).reshape(-1, 6)
+
+
+def repeat(source: str, name: str) -> float:
+    if source == "coco":
+        return REPEAT_COCO
+    if source in {"fc", "fg"}:
+        return REPEAT_VIDEO if VIDEO.search(name) else REPEAT_STILL
+    return 1.0
+
+
+def read_privacy(folder: Path) -> tuple[list[Picture], list[Picture]]:
+    """(training pictures, held-out pictures)."""
+    listed, mapping = rules(), class_map(folder / "classes.txt", PRIVACY)
+    files = {path.stem: path for path in (folder / "images").iterdir()}
+
+    def one(row: dict[str, str]) -> Picture:
+        stem = Path(row["file"]).stem
+        pixels = read_pixels(files[stem])
+        height, width = pixels.shape[:2]
+        human = labelled(row["human_labelled_classes"])
+        boxes = read_boxes(folder / "labels" / f"{stem}.txt", width, height, mapping)
+        taught = teacher_boxes(folder / "labels_pseudo" / f"{stem}.txt", width, height, mapping, human)
+        silent = {name: TEACHER if name in TEACHER_SURE else NOBODY for name in PRIVACY.classes}
+        believed = tuple((silent | human)[name] for name in PRIVACY.classes)
+        source = stem.split("_")[0]
+        return Picture(
+            stem, source, row["group"], pixels, np.concatenate([boxes, taught]), believed, repeat=repeat(source, stem)
+        )
+
+    with open(folder / "manifest.csv", newline="") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: row["file"])
+    pictures = read_all(one, rows)
+    return (
+        [p for p in pictures if not held_out(p.name, listed)],
+        [p for p in pictures if held_out(p.name, listed)],
+    )
