@@ -207,6 +207,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--manifest", type=Path, help="score with the rules of this file")
     parser.add_argument("--choose", action="store_true", help="search thresholds and dilations on the held-out pictures")
+    parser.add_argument("--roads", type=Path, action="append", default=[], help="road pictures: how much of them is masked?")
     parser.add_argument("--list-missed", action="store_true")
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -221,6 +222,10 @@ def main() -> None:
     tally = scorer.tally(rules)
     print(report(f"{len(held_out)} held-out pictures", tally))
     print(by_source(scorer, tally))
+    for folder in options.roads:
+        pictures = read_privacy(folder)[1]
+        roads = Scorer([predict(model, picture.pixels, FLOOR) for picture in pictures], pictures)
+        print(report(f"{len(pictures)} held-out pictures of {folder.name}", roads.tally(rules)))
     if options.list_missed:
         for picture, name, box in tally.missed:
             print(f"  missed: {picture} {name} {box.round().astype(int).tolist()}")

@@ -2,7 +2,7 @@
 
 A folder with `images/`, `labels/` (drawn by people, complete only for the classes that `human_labelled_classes` of
 `manifest.csv` names for the picture), `labels_pseudo/` (a teacher's boxes for other classes, the sixth field its score),
-`classes.txt`.
+`classes.txt`. `teacher.py` writes road pictures in the same form.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TEACHER_SMALLEST_PX = 12.0
 # nobody looked for it.
 COMPLETE, LEGIBLE_ONLY, TEACHER, NOBODY = 1.0, 0.3, 0.4, 0.15
 # Crowded stills teach most; frames of one video show one face again and again.
-REPEAT_STILL, REPEAT_COCO, REPEAT_VIDEO = 2.0, 4.0, 0.5
+REPEAT_STILL, REPEAT_COCO, REPEAT_VIDEO, REPEAT_ROAD = 2.0, 4.0, 0.5, 0.6
 VIDEO = re.compile(r"(_mov|_mp4|_MOV|Screen_Recording|Photo_on|youtube)")
 
 
@@ -59,7 +59,7 @@ def held_out(stem: str, listed: list[tuple[str, range | None]]) -> bool:
 def labelled(text: str) -> dict[str, float]:
     """Class -> belief of a manifest's `human_labelled_classes`, e.g. `licence_plate (legible ones; …)`, `person+vehicle`."""
     names = text.split("(")[0].strip().split("+")
-    return {name: LEGIBLE_ONLY if "legible" in text else COMPLETE for name in names}
+    return {name: LEGIBLE_ONLY if "legible" in text else COMPLETE for name in names if name}
 
 
 def teacher_boxes(path: Path, width: int, height: int, mapping: list[int], human: dict[str, float]) -> np.ndarray:
@@ -77,7 +77,7 @@ def repeat(source: str, name: str) -> float:
         return REPEAT_COCO
     if source in {"fc", "fg"}:
         return REPEAT_VIDEO if VIDEO.search(name) else REPEAT_STILL
-    return 1.0
+    return REPEAT_ROAD if source == "dnit" else 1.0
 
 
 def read_privacy(folder: Path) -> tuple[list[Picture], list[Picture]]:

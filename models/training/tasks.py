@@ -59,8 +59,8 @@ PRIVACY = Task(
     masks=(),
     mask_classes=(),
     detail=False,
-    channels=56,
-    width=576,
+    channels=64,
+    width=512,
     height=384,
     views=Views(
         grow_square=1.0, grow_wide=1.0, scale_spread=0.4, stretch_spread=0.12, low=1.0, fragment=0.0, smallest_px=5.0

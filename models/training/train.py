@@ -41,6 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--task", choices=sorted(TASKS), default="road")
     parser.add_argument("--data", type=Path, required=True, help="real pictures: images/, labels/, classes.txt, manifest.csv")
     parser.add_argument("--masks", type=Path, help="road: folder of palette masks (1 crack, 2 pothole)")
+    parser.add_argument("--roads", type=Path, help="privacy: road pictures seen by a teacher (see teacher.py)")
     parser.add_argument("--simulated", type=Path, help="road: simulated training pictures: images/, labels/, classes.txt")
     parser.add_argument("--simulated-share", type=float, default=1.0, help="simulated pictures per real one in an epoch")
     parser.add_argument("--simulated-validation", type=Path, help="simulated pictures of the validation families")
@@ -172,6 +173,8 @@ def main() -> None:
     started = time.time()
     task = TASKS[options.task]
     train, held_out = read_real(options.data, options.masks) if task.name == "road" else read_privacy(options.data)
+    if options.roads:
+        train += read_privacy(options.roads)[0]
     simulated = read_simulated(options.simulated) if options.simulated else []
     simulated_held = read_simulated(options.simulated_validation) if options.simulated_validation else []
     print(f"{len(train)} real, {len(simulated)} simulated, {len(held_out)} held out; {time.time() - started:.0f} s", flush=True)
