@@ -37,6 +37,14 @@ def listed_groups() -> set[str]:
     return {line.split("#")[0].strip() for line in lines} - {""}
 
 
+def read_mask(path: Path, width: int, height: int) -> np.ndarray | None:
+    """0 nothing, 1 crack, 2 pothole, at the size of the kept picture; None where there is no such file."""
+    if not path.exists():
+        return None
+    mask = np.array(Image.open(path))
+    return mask if mask.shape == (height, width) else cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
 def read_real(folder: Path, masks: Path | None = None) -> tuple[list[Picture], list[Picture]]:
     """(training pictures, held-out pictures)."""
     listed, mapping = listed_groups(), class_map(folder / "classes.txt", ROAD)
@@ -46,11 +54,7 @@ def read_real(folder: Path, masks: Path | None = None) -> tuple[list[Picture], l
         height, width = pixels.shape[:2]
         stem = Path(row["file"]).stem
         boxes = read_boxes(folder / "labels" / f"{stem}.txt", width, height, mapping)
-        mask = None
-        if masks is not None and (masks / f"{stem}.png").exists():
-            mask = np.array(Image.open(masks / f"{stem}.png"))
-            if mask.shape != pixels.shape[:2]:
-                mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+        mask = read_mask(masks / f"{stem}.png", width, height) if masks is not None else None
         trust = "dnit_potholes_only" if row["group"] in POTHOLES_ONLY else row["source"]
         return Picture(stem, row["source"], row["group"], pixels, boxes, BELIEVED[trust], mask)
 
@@ -70,7 +74,8 @@ def read_simulated(folder: Path) -> list[Picture]:
         pixels = read_pixels(path)
         height, width = pixels.shape[:2]
         boxes = read_boxes(folder / "labels" / f"{path.stem}.txt", width, height, mapping)
-        return Picture(path.stem, "simulated", "simulated", pixels, boxes, BELIEVED["simulated"])
+        mask = read_mask(folder / "masks" / f"{path.stem}.png", width, height)
+        return Picture(path.stem, "simulated", "simulated", pixels, boxes, BELIEVED["simulated"], mask)
 
     files = sorted(path for path in (folder / "images").iterdir() if path.suffix.lower() in {".jpg", ".png", ".webp"})
     return read_all(one, files)
