@@ -28,13 +28,13 @@ from privacy_pictures import read_privacy
 from tasks import PRIVACY
 
 NMS_IOU = 0.65
-FLOOR = 0.01
+FLOOR = 0.05
 COVERED = 0.9
 GROWN = 0.1
 RASTER = 2  # masks are drawn on every second pixel
 # Smaller regions are not judged: shorter side in pixels of the kept picture, for plates the width.
 SMALLEST_PX = {"face": 16, "licence_plate": 20, "person": 32, "vehicle": 32}
-THRESHOLDS = (0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5)
+THRESHOLDS = (0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.24, 0.28, 0.32, 0.36, 0.4, 0.45, 0.5)
 DILATIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 AIM_BOUND, AIM_ELSEWHERE = 0.94, 0.08
 
@@ -48,7 +48,7 @@ class Rule:
 
 
 Rules = tuple[Rule, ...]  # in the order of the task's classes
-FIRST: Rules = tuple(Rule(0.1, 0.1) for _ in PRIVACY.classes)
+FIRST: Rules = tuple(Rule(0.36, 0.1) for _ in PRIVACY.classes)
 
 
 def masks(rows: np.ndarray, rules: Rules) -> np.ndarray:

@@ -23,7 +23,7 @@ TEACHER_TRUST = 0.6
 TEACHER_SMALLEST_PX = 12.0
 # How far a missing label is believed: drawn by people; where only legible plates were drawn; where a teacher looked; where
 # nobody looked for it.
-COMPLETE, LEGIBLE_ONLY, TEACHER, NOBODY = 1.0, 0.3, 0.4, 0.15
+COMPLETE, LEGIBLE_ONLY, TEACHER, NOBODY = 1.0, 0.5, 0.8, 0.5
 # Crowded stills teach most; frames of one video show one face again and again.
 REPEAT_STILL, REPEAT_COCO, REPEAT_VIDEO, REPEAT_ROAD = 2.0, 4.0, 0.5, 0.6
 VIDEO = re.compile(r"(_mov|_mp4|_MOV|Screen_Recording|Photo_on|youtube)")
