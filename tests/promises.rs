@@ -15,6 +15,7 @@ mod config_errors;
 mod foreign_model;
 mod models_eval;
 mod openapi;
+mod own_model;
 mod privacy;
 mod real_drives;
 mod schema_compat;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use image::{Rgb, RgbImage};
+
 use crate::edge::detection::Detection;
 use crate::edge::extent::ExtentMask;
 use crate::edge::frame::CameraImage;
@@ -33,14 +35,23 @@ impl Detector {
     pub fn from_model(model: &Model, settings: &BackendSettings) -> Result<Self, InferError> {
         let backend = infer::open_backend(model, settings)?;
         tracing::info!(model = model.spec.name, version = model.spec.version, backend = backend.name(), "model loaded");
-        Ok(Self {
+        let mut detector = Self {
             preprocessor: Preprocessor::new(model.spec.input.clone()),
-            postprocessor: Postprocessor::new(&model.spec),
+            postprocessor: Postprocessor::new(&model.spec, backend.output_names())?,
             spec: model.spec.clone(),
             backend,
             outputs: Vec::new(),
             extent: None,
-        })
+        };
+        detector.try_out()?;
+        Ok(detector)
+    }
+
+    /// One run on a grey picture: a model whose answer does not fit its manifest is refused before the first frame.
+    fn try_out(&mut self) -> Result<(), InferError> {
+        let (width, height) = (self.spec.input.width as u32, self.spec.input.height as u32);
+        let grey = CameraImage::new(RgbImage::from_pixel(width, height, Rgb([114; 3])));
+        self.detect(&grey).map(drop)
     }
 
     /// What the model finds at the threshold it ships with, best first.
@@ -52,9 +63,7 @@ impl Detector {
     pub fn detect_above(&mut self, image: &CameraImage, score_threshold: f32) -> Result<Vec<Detection>, InferError> {
         let (input, letterbox) = self.preprocessor.prepare(image)?;
         self.backend.run(input, &mut self.outputs)?;
-        let none = || InferError::OutputShape { found: Vec::new(), expected: "one output".into() };
-        let output = self.outputs.first().ok_or_else(none)?;
-        let detections = self.postprocessor.detections(output, &letterbox, score_threshold)?;
+        let detections = self.postprocessor.detections(&self.outputs, &letterbox, score_threshold)?;
         self.extent = ExtentMask::read(&self.spec, &self.outputs, letterbox)?;
         Ok(detections)
     }

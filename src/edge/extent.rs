@@ -40,9 +40,9 @@ impl ExtentMask {
         let (rows, columns) = (spec.input.height / CELL_PX, spec.input.width / CELL_PX);
         let wanted = [1, extent.classes.len(), rows, columns];
         let output = outputs.get(1).filter(|output| output.shape == wanted);
-        let output = output.ok_or_else(|| InferError::OutputShape {
+        let output = output.ok_or_else(|| InferError::ExtentShape {
+            wanted,
             found: outputs.get(1).map(|output| output.shape.clone()).unwrap_or_default(),
-            expected: format!("a second output {wanted:?} for the extent mask"),
         })?;
         if let Some(index) = output.data.iter().position(|value| !value.is_finite()) {
             return Err(InferError::NotFinite { index });

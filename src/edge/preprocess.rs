@@ -11,7 +11,7 @@ use image::RgbImage;
 
 use crate::edge::detection::BoundingBox;
 use crate::edge::frame::CameraImage;
-use crate::edge::infer::model::{ChannelOrder, InputSpec};
+use crate::edge::infer::model::{ChannelOrder, Fit, InputSpec};
 use crate::edge::infer::{InferError, Tensor};
 
 /// Where a picture of one size lies in the network's input.
@@ -33,17 +33,20 @@ impl Letterbox {
             return None;
         }
         let (width, height) = (u32::try_from(input.width).ok()?, u32::try_from(input.height).ok()?);
-        let ratio = (f64::from(width) / f64::from(image_width_px)).min(f64::from(height) / f64::from(image_height_px));
-        let inner = |side: u32, limit: u32| ((f64::from(side) * ratio).round_ties_even() as u32).clamp(1, limit);
-        let (inner_width_px, inner_height_px) = (inner(image_width_px, width), inner(image_height_px, height));
-        Some(Self {
+        let whole = |inner_width_px: u32, inner_height_px: u32| Self {
             image_width_px,
             image_height_px,
             inner_width_px,
             inner_height_px,
             left_px: (width - inner_width_px) / 2,
             top_px: (height - inner_height_px) / 2,
-        })
+        };
+        if input.fit == Fit::Stretch {
+            return Some(whole(width, height));
+        }
+        let ratio = (f64::from(width) / f64::from(image_width_px)).min(f64::from(height) / f64::from(image_height_px));
+        let inner = |side: u32, limit: u32| ((f64::from(side) * ratio).round_ties_even() as u32).clamp(1, limit);
+        Some(whole(inner(image_width_px, width), inner(image_height_px, height)))
     }
 
     /// Pixels of the network's input → pixels of the picture, cut at its edges; `None` where nothing is left.
@@ -84,7 +87,7 @@ pub struct Preprocessor {
 impl Preprocessor {
     #[must_use]
     pub fn new(spec: InputSpec) -> Self {
-        let input = Tensor::filled(&[1, 3, spec.height, spec.width], f32::from(spec.pad_value) * spec.scale);
+        let input = Tensor::filled(&[1, 3, spec.height, spec.width], 0.0);
         // Averages over all pixels it shrinks, so that thin cracks do not flicker from frame to frame.
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
         Self { spec, resizer: Resizer::new(), options, resized: Vec::new(), placed: None, input }
@@ -100,7 +103,7 @@ impl Preprocessor {
         let unusable = InferError::Picture { width_px, height_px };
         let Some(letterbox) = Letterbox::new(width_px, height_px, &self.spec) else { return Err(unusable) };
         if self.placed != Some(letterbox) {
-            self.input.data.fill(f32::from(self.spec.pad_value) * self.spec.scale);
+            self.fill_with_padding();
             self.resized.resize(3 * letterbox.inner_width_px as usize * letterbox.inner_height_px as usize, 0);
             self.placed = Some(letterbox);
         }
@@ -118,6 +121,18 @@ impl Preprocessor {
         Ok((&self.input, letterbox))
     }
 
+    fn fill_with_padding(&mut self) {
+        let pad = f32::from(self.spec.pad_value);
+        let (plane, [red, green, blue]) = (self.spec.width * self.spec.height, self.spec.normalisation());
+        let in_order = match self.spec.order {
+            ChannelOrder::Rgb => [red, green, blue],
+            ChannelOrder::Bgr => [blue, green, red],
+        };
+        for (values, (factor, summand)) in self.input.data.chunks_exact_mut(plane).zip(in_order) {
+            values.fill(pad * factor + summand);
+        }
+    }
+
     /// Interleaved bytes → planes of floats inside the padding.
     fn place(&mut self, letterbox: &Letterbox) {
         let (width, plane) = (self.spec.width, self.spec.width * self.spec.height);
@@ -129,15 +144,15 @@ impl Preprocessor {
             ChannelOrder::Rgb => (first, last),
             ChannelOrder::Bgr => (last, first),
         };
-        let scale = self.spec.scale;
+        let [of_red, of_green, of_blue] = self.spec.normalisation();
         for (row, bytes) in self.resized.chunks_exact(3 * inner_width).enumerate() {
             let start = (top + row) * width + left;
             let place = start..start + inner_width;
             let (red, green, blue) = (&mut red[place.clone()], &mut green[place.clone()], &mut blue[place]);
             for (((rgb, r), g), b) in bytes.chunks_exact(3).zip(red).zip(green).zip(blue) {
-                *r = f32::from(rgb[0]) * scale;
-                *g = f32::from(rgb[1]) * scale;
-                *b = f32::from(rgb[2]) * scale;
+                *r = f32::from(rgb[0]) * of_red.0 + of_red.1;
+                *g = f32::from(rgb[1]) * of_green.0 + of_green.1;
+                *b = f32::from(rgb[2]) * of_blue.0 + of_blue.1;
             }
         }
     }
@@ -150,7 +165,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn spec(width: usize, height: usize, order: ChannelOrder) -> InputSpec {
-        InputSpec { width, height, pad_value: 114, scale: 1.0, order }
+        let (mean, std) = ([0.0; 3], [1.0; 3]);
+        InputSpec { width, height, pad_value: 114, scale: 1.0, order, fit: Fit::Letterbox, mean, std }
     }
 
     /// The value at (x, y) in each plane.
@@ -194,6 +210,37 @@ mod tests {
         // The dark part's width in input pixels, by area.
         let dark: f32 = row.iter().map(|value| 1.0 - value / 255.0).sum();
         assert!((dark - edge).abs() < 0.02, "{dark} {edge}");
+    }
+
+    #[test]
+    fn each_channel_has_its_own_normalisation_in_either_order_and_padding_too() {
+        let picture = RgbImage::from_pixel(100, 50, Rgb([10, 20, 30]));
+        for (order, inside) in [(ChannelOrder::Rgb, [4.5, 4.75, 4.0]), (ChannelOrder::Bgr, [4.0, 4.75, 4.5])] {
+            let mut preprocessor = Preprocessor::new(InputSpec {
+                scale: 0.5,
+                mean: [0.5, 0.5, 3.0],
+                std: [1.0, 2.0, 3.0],
+                ..spec(64, 64, order)
+            });
+            let (input, _) = preprocessor.prepare_pixels(&picture).unwrap();
+            let outside = if order == ChannelOrder::Rgb { [56.5, 28.25, 18.0] } else { [18.0, 28.25, 56.5] };
+            for (place, expected) in [((0, 16), inside), ((0, 0), outside)] {
+                let found = at(input, place.0, place.1);
+                assert!(found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 1e-5), "{found:?} {expected:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stretched_picture_fills_the_input() {
+        let stretched = InputSpec { fit: Fit::Stretch, ..spec(64, 64, ChannelOrder::Rgb) };
+        let letterbox = Letterbox::new(128, 32, &stretched).unwrap();
+        let image = BoundingBox::new(32.0, 8.0, 64.0, 16.0).unwrap();
+        assert_eq!(letterbox.input_from_image(&image), [16.0, 16.0, 32.0, 32.0]);
+        assert_eq!(letterbox.image_from_input([16.0, 16.0, 32.0, 32.0]), Some(image));
+        let picture = RgbImage::from_pixel(128, 32, Rgb([10, 20, 30]));
+        let mut preprocessor = Preprocessor::new(stretched);
+        assert_eq!(at(preprocessor.prepare_pixels(&picture).unwrap().0, 0, 0), [10.0, 20.0, 30.0]);
     }
 
     #[test]

@@ -10,13 +10,15 @@ pub const TOLERANCE: f32 = 1e-3;
 #[must_use]
 pub fn test_input(spec: &ModelSpec) -> Tensor {
     let mut input = Tensor::filled(&spec.input_shape(), 0.0);
-    let width = spec.input.width;
+    let (width, plane) = (spec.input.width, spec.input.width * spec.input.height);
+    let normalisation = spec.input.normalisation();
     let mut grain = 0x2545_f491_u32;
     for (index, value) in input.data.iter_mut().enumerate() {
         let (x, y) = ((index % width) as f32, (index / width) as f32);
         grain = grain.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let shade = 110.0 + 60.0 * (x / 37.0).sin() * (y / 23.0).cos();
-        *value = (shade + (grain >> 27) as f32) * spec.input.scale;
+        let (factor, summand) = normalisation[index / plane];
+        *value = (shade + (grain >> 27) as f32) * factor + summand;
     }
     input
 }

@@ -1,6 +1,7 @@
 //! What several promises need: a real Mosquitto that can be killed, a subscriber that collects, events to send.
 
 pub mod mosquitto;
+pub mod onnx;
 
 use std::path::Path;
 use std::process::{Command, Output};

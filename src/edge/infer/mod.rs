@@ -3,11 +3,13 @@
 //! Two backends: ONNX Runtime where a `libonnxruntime` exists and works on this machine, tract everywhere. Both get the model's
 //! bytes after their hash was checked, so that what was checked is what runs.
 
+pub mod layout;
 pub mod library;
 pub mod model;
 #[cfg(feature = "ort")]
 mod ort;
 pub mod probe;
+mod signature;
 #[cfg(feature = "tract")]
 mod tract;
 
@@ -42,6 +44,9 @@ impl Tensor {
 pub trait Backend: Send {
     /// `ort` or `tract`.
     fn name(&self) -> &'static str;
+
+    /// Names of the graph's outputs, in its order.
+    fn output_names(&self) -> &[String];
 
     /// `outputs` are in the order of the model's graph; their memory is kept from call to call.
     fn run(&mut self, input: &Tensor, outputs: &mut Vec<Tensor>) -> Result<(), InferError>;
@@ -92,12 +97,25 @@ pub enum InferError {
     Load { backend: &'static str, path: PathBuf, reason: String },
     #[error("{backend} failed while running the model: {reason}")]
     Run { backend: &'static str, reason: String },
-    #[error("the model's output has the shape {found:?}; its layout and classes in the manifest ask for {expected}")]
-    OutputShape { found: Vec<usize>, expected: String },
+    #[error(
+        "the layout {layout:?} with {classes} classes wants output of the shape {wanted}, the model answers with {found}{}",
+        likely.map_or_else(String::new, |name| format!("; that would fit the layout {name:?}"))
+    )]
+    OutputShape { layout: &'static str, classes: usize, wanted: String, found: String, likely: Option<&'static str> },
+    #[error("the manifest's extent wants a second output of the shape {wanted:?}, the model answers with {found:?}")]
+    ExtentShape { wanted: [usize; 4], found: Vec<usize> },
+    #[error("the manifest names the output {wanted:?}, the model's graph has {}", found.join(", "))]
+    OutputName { wanted: String, found: Vec<String> },
+    #[error("the manifest describes an input of {wanted:?}, the model's graph takes {found}")]
+    Input { wanted: [usize; 4], found: String },
     #[error(
         "the model's output holds a value that is not finite (number {index}); nothing it says of this picture counts"
     )]
     NotFinite { index: usize },
+    #[error("the layout {layout:?} found a score of {found}; scores are 0 to 1: does the network answer logits?")]
+    NotAScore { layout: &'static str, found: f32 },
+    #[error("the model answers with the class number {found}; the manifest names {classes} classes")]
+    ClassNumber { found: f32, classes: usize },
     #[error("a picture of {width_px}×{height_px} pixels cannot be judged")]
     Picture { width_px: u32, height_px: u32 },
 }

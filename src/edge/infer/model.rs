@@ -12,6 +12,8 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 
+use super::layout::RawLayout;
+pub use super::layout::{Column, Layout, NoObject, ScoreKind};
 use crate::schema::ModelRef;
 
 pub const MANIFEST: &str = "manifest.toml";
@@ -40,15 +42,6 @@ pub enum Task {
     Pool,
 }
 
-/// How the output tensor is laid out; see `edge::postprocess`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Layout {
-    /// `[1, 4 + C, N]`: centre and size in input pixels, then class scores.
-    Yolo,
-    /// `[1, N, 5 + C]`: offsets within a grid cell, log sizes, objectness, class scores; one grid per stride.
-    Yolox { strides: Vec<usize> },
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChannelOrder {
@@ -57,7 +50,18 @@ pub enum ChannelOrder {
     Bgr,
 }
 
-/// What the network expects: planes of `value * scale`, the picture centred, the rest `pad_value`.
+/// How a picture comes to the input's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fit {
+    /// It keeps its shape and is centred; the rest is `pad_value`.
+    #[default]
+    Letterbox,
+    /// Width and height are scaled apart, nothing is left over.
+    Stretch,
+}
+
+/// What the network expects: planes of `(value * scale - mean) / std`, where `pad_value` counts as a value.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
@@ -67,7 +71,41 @@ pub struct InputSpec {
     pub scale: f32,
     #[serde(default)]
     pub order: ChannelOrder,
+    #[serde(default)]
+    pub fit: Fit,
+    /// Of red, green and blue, whatever the order; after `scale`.
+    #[serde(default)]
+    pub mean: [f32; 3],
+    #[serde(default = "ones")]
+    pub std: [f32; 3],
 }
+
+fn ones() -> [f32; 3] {
+    [1.0; 3]
+}
+
+impl InputSpec {
+    /// (factor, summand) for each of red, green and blue: what turns a byte into what the network reads.
+    #[must_use]
+    pub fn normalisation(&self) -> [(f32, f32); 3] {
+        std::array::from_fn(|channel| (self.scale / self.std[channel], -self.mean[channel] / self.std[channel]))
+    }
+}
+
+/// Pictures a model learned from, and under which terms.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSource {
+    pub name: String,
+    pub licence: String,
+    /// Who must be named, in words that can be printed.
+    pub attribution: String,
+}
+
+/// Below this F1 on a camera that it never saw in training, a model is in trial operation.
+pub const TRIAL_BELOW_F1: f64 = 0.40;
+/// The metric that decides it: F1 as shipped at an overlap of 0.5, classes of a group merged.
+pub const UNSEEN_CAMERA_F1: &str = "unseen_camera_f1";
 
 /// One checked entry of the manifest.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,8 +120,11 @@ pub struct ModelSpec {
     pub card: String,
     pub licence: String,
     pub layout: Layout,
+    /// Names of the graph's outputs that the layout reads, in its order; empty: the first ones.
+    pub outputs: Vec<String>,
     pub classes: Vec<String>,
     pub score_threshold: f32,
+    /// 1 suppresses nothing.
     pub nms_iou: f32,
     pub nms_within_group: bool,
     /// Classes that are easily taken for one another, by the name of the group.
@@ -91,6 +132,11 @@ pub struct ModelSpec {
     pub input: InputSpec,
     /// A second output says how much of a box is damaged; see `edge::extent`.
     pub extent: Option<ExtentSpec>,
+    pub data: Vec<DataSource>,
+    /// What the card reports, by name.
+    pub metrics: BTreeMap<String, f64>,
+    /// Beside the manifest: a picture and what the model finds in it (see `models::golden`).
+    pub golden: Option<String>,
 }
 
 /// The planes of the extent mask.
@@ -133,6 +179,12 @@ impl ModelSpec {
             None => plane == class,
         };
         self.classes.iter().map(|class| planes.iter().position(|plane| answers(plane, class))).collect()
+    }
+
+    /// Whether people must check everything it says: it was not shown to see well enough through a camera it does not know.
+    #[must_use]
+    pub fn is_on_trial(&self) -> bool {
+        self.metrics.get(UNSEEN_CAMERA_F1).is_none_or(|f1| *f1 < TRIAL_BELOW_F1)
     }
 
     #[must_use]
@@ -226,15 +278,24 @@ struct RawModel {
     licence: String,
     layout: Spanned<String>,
     strides: Option<Spanned<Vec<usize>>>,
+    scores: Option<Spanned<ScoreKind>>,
+    no_object: Option<Spanned<NoObject>>,
+    columns: Option<Spanned<Vec<Column>>>,
+    outputs: Option<Spanned<Vec<String>>>,
     classes: Spanned<Vec<String>>,
     score_threshold: Spanned<f32>,
-    nms_iou: Spanned<f32>,
+    nms_iou: Option<Spanned<f32>>,
     #[serde(default)]
     nms_within_group: bool,
     #[serde(default)]
     groups: BTreeMap<String, Spanned<Vec<String>>>,
     input: Spanned<InputSpec>,
     extent: Option<RawExtent>,
+    #[serde(default)]
+    data: Vec<DataSource>,
+    #[serde(default)]
+    metrics: BTreeMap<String, Spanned<f64>>,
+    golden: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -275,7 +336,7 @@ fn checked(raw: RawModel) -> Result<ModelSpec, Wrong> {
         let what = "sha256 must be 64 lower-case hexadecimal digits; `sha256sum FILE` prints them";
         return Err((raw.sha256.span(), what.into()));
     }
-    for name in [&raw.file, &raw.card] {
+    for name in [Some(&raw.file), Some(&raw.card), raw.golden.as_ref()].into_iter().flatten() {
         if Path::new(name.get_ref()).components().count() != 1 || name.get_ref().starts_with(['.', '/']) {
             return Err((name.span(), format!("{:?} must be the name of a file beside the manifest", name.get_ref())));
         }
@@ -285,7 +346,19 @@ fn checked(raw: RawModel) -> Result<ModelSpec, Wrong> {
     if classes.is_empty() || repeated {
         return Err((raw.classes.span(), "classes must be a list of different names, at least one".into()));
     }
-    for (key, value) in [("score_threshold", &raw.score_threshold), ("nms_iou", &raw.nms_iou)] {
+    let layout = RawLayout {
+        name: &raw.layout,
+        strides: raw.strides.as_ref(),
+        scores: raw.scores.as_ref(),
+        no_object: raw.no_object.as_ref(),
+        columns: raw.columns.as_ref(),
+    };
+    let layout = layout.checked(raw.input.get_ref())?;
+    if raw.nms_iou.is_none() && layout.needs_suppression() {
+        return Err((raw.layout.span(), format!("the layout {:?} needs nms_iou, as nms_iou = 0.5", layout.name())));
+    }
+    let limits = [Some(("score_threshold", &raw.score_threshold)), raw.nms_iou.as_ref().map(|iou| ("nms_iou", iou))];
+    for (key, value) in limits.into_iter().flatten() {
         if !(*value.get_ref() > 0.0 && *value.get_ref() <= 1.0) {
             return Err((value.span(), format!("{key} must lie above 0 and up to 1")));
         }
@@ -310,8 +383,14 @@ fn checked(raw: RawModel) -> Result<ModelSpec, Wrong> {
     if !sides_fit || !input.scale.is_finite() || input.scale <= 0.0 {
         return Err((raw.input.span(), "input needs width and height from 32 to 4096 and a scale above 0".into()));
     }
-    let layout = layout(&raw.layout, raw.strides.as_ref(), input)?;
     let extent = raw.extent.map(|extent| checked_extent(extent, classes, &raw.groups)).transpose()?;
+    if !input.std.iter().all(|std| std.is_finite() && *std > 0.0) || !input.mean.iter().all(|mean| mean.is_finite()) {
+        return Err((raw.input.span(), "each std must be above 0 and each mean a number".into()));
+    }
+    let outputs = outputs(raw.outputs, &layout)?;
+    if let Some((name, metric)) = raw.metrics.iter().find(|(_, metric)| !metric.get_ref().is_finite()) {
+        return Err((metric.span(), format!("the metric {name} is no number")));
+    }
     let groups = raw.groups.into_iter().map(|(group, members)| (group, members.into_inner())).collect();
     Ok(ModelSpec {
         name: raw.name.into_inner(),
@@ -322,13 +401,17 @@ fn checked(raw: RawModel) -> Result<ModelSpec, Wrong> {
         card: raw.card.into_inner(),
         licence: raw.licence,
         layout,
+        outputs,
         classes: raw.classes.into_inner(),
         score_threshold: raw.score_threshold.into_inner(),
-        nms_iou: raw.nms_iou.into_inner(),
+        nms_iou: raw.nms_iou.map_or(1.0, Spanned::into_inner),
         nms_within_group: raw.nms_within_group,
         groups,
         input: raw.input.into_inner(),
         extent,
+        data: raw.data,
+        metrics: raw.metrics.into_iter().map(|(name, metric)| (name, metric.into_inner())).collect(),
+        golden: raw.golden.map(Spanned::into_inner),
     })
 }
 
@@ -350,22 +433,15 @@ fn checked_extent(
     Ok(ExtentSpec { classes: raw.classes.into_inner(), threshold: raw.threshold.into_inner() })
 }
 
-fn layout(name: &Spanned<String>, strides: Option<&Spanned<Vec<usize>>>, input: &InputSpec) -> Result<Layout, Wrong> {
-    match (name.get_ref().as_str(), strides) {
-        ("yolo", None) => Ok(Layout::Yolo),
-        ("yolo", Some(strides)) => Err((strides.span(), "strides belong to the layout \"yolox\" only".into())),
-        ("yolox", None) => Err((name.span(), "the layout \"yolox\" needs strides, as [8, 16, 32]".into())),
-        ("yolox", Some(strides)) => {
-            let divides = |stride: &usize| {
-                *stride > 0 && input.width.is_multiple_of(*stride) && input.height.is_multiple_of(*stride)
-            };
-            if strides.get_ref().is_empty() || !strides.get_ref().iter().all(divides) {
-                return Err((strides.span(), "each of strides must divide the input's width and height".into()));
-            }
-            Ok(Layout::Yolox { strides: strides.get_ref().clone() })
-        }
-        (other, _) => Err((name.span(), format!("layout {other:?} is not known; write \"yolo\" or \"yolox\""))),
+fn outputs(raw: Option<Spanned<Vec<String>>>, layout: &Layout) -> Result<Vec<String>, Wrong> {
+    let Some(raw) = raw else { return Ok(Vec::new()) };
+    let names = raw.get_ref();
+    let repeated = names.iter().enumerate().any(|(index, name)| names[..index].contains(name));
+    if names.len() != layout.outputs() || repeated {
+        let what = format!("the layout {:?} reads {} output(s); name as many", layout.name(), layout.outputs());
+        return Err((raw.span(), what));
     }
+    Ok(raw.into_inner())
 }
 
 #[cfg(test)]
@@ -435,9 +511,16 @@ scale = 0.003921569
             ("layout = \"yolo\"", "layout = \"yolox\"", 9, "strides"),
             ("layout = \"yolo\"", "layout = \"yolox\"\nstrides = [8, 48]", 10, "divide"),
             ("layout = \"yolo\"", "layout = \"yolo\"\nstrides = [8]", 10, "yolox"),
+            ("layout = \"yolo\"", "layout = \"detr\"", 9, "scores"),
+            ("layout = \"yolo\"", "layout = \"yolo\"\nscores = \"sigmoid\"", 10, "\"detr\" only"),
+            ("layout = \"yolo\"", "layout = \"yolov5\"\noutputs = [\"a\", \"b\"]", 10, "reads 1 output"),
+            ("layout = \"yolo\"", "layout = \"end2end\"\ncolumns = [\"x0\", \"y0\"]", 10, "each of x0"),
+            ("nms_iou = 0.5\n", "", 9, "needs nms_iou"),
             ("\"D00\", \"D10\"]", "\"D00\", \"D99\"]", 15, "D99"),
             ("score_threshold = 0.3", "score_threshold = 3.0", 11, "score_threshold"),
-            ("pad_value = 114", "pad_value = 114\nmean = 0.5", 20, "mean"),
+            ("pad_value = 114", "pad_value = 114\ngamma = 0.5", 20, "gamma"),
+            ("pad_value = 114", "pad_value = 114\nstd = [1.0, 0.0, 1.0]", 16, "std"),
+            ("file = \"road.onnx\"", "golden = \"a/b.json\"\nfile = \"road.onnx\"", 5, "beside the manifest"),
             ("file = \"road.onnx\"", "file = \"../road.onnx\"", 5, "beside the manifest"),
             ("nms_within_group = true", "nms_within_group = ", 13, ""),
         ] {
@@ -445,6 +528,27 @@ scale = 0.003921569
             assert!(error.starts_with(&format!("models/manifest.toml:{line}: ")), "{to}: {error}");
             assert!(error.contains(says), "{to}: {error}");
         }
+    }
+
+    #[test]
+    fn without_a_good_score_on_an_unseen_camera_a_model_is_on_trial() {
+        let with = |line: &str| manifest(|text| format!("{text}[model.metrics]\n{line}"));
+        let on_trial = |text: &str| read(text).unwrap()[0].is_on_trial();
+        assert!(on_trial(&manifest(str::to_owned)));
+        assert!(on_trial(&with("survey_f1 = 0.9")));
+        assert!(on_trial(&with("unseen_camera_f1 = 0.39")));
+        assert!(!on_trial(&with("unseen_camera_f1 = 0.40")));
+    }
+
+    #[test]
+    fn a_network_that_suppresses_by_itself_needs_no_limit_of_ours() {
+        let text = manifest(|text| {
+            text.replace("layout = \"yolo\"", "layout = \"detr\"\nscores = \"softmax\"\nno_object = \"last\"")
+                .replace("nms_iou = 0.5\n", "")
+        });
+        let spec = &read(&text).unwrap()[0];
+        assert_eq!(spec.layout, Layout::Detr { scores: ScoreKind::Softmax, no_object: Some(NoObject::Last) });
+        assert_eq!(spec.nms_iou, 1.0);
     }
 
     #[test]

@@ -7,9 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use ::ort::environment::Environment;
 use ::ort::session::Session;
-use ::ort::value::TensorRef;
+use ::ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
 use super::model::Model;
+use super::signature::{self, Port};
 use super::{Backend, InferError, Tensor};
 
 const NAME: &str = "ort";
@@ -19,6 +20,7 @@ static LOADED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 
 struct OrtBackend {
     session: Session,
+    output_names: Vec<String>,
 }
 
 pub(super) fn open(model: &Model, library: &Path, intra_threads: usize) -> Result<Box<dyn Backend>, InferError> {
@@ -34,7 +36,21 @@ pub(super) fn open(model: &Model, library: &Path, intra_threads: usize) -> Resul
     };
     let session =
         load().map_err(|e| InferError::Load { backend: NAME, path: model.path.clone(), reason: e.to_string() })?;
-    Ok(Box::new(OrtBackend { session }))
+    signature::check_inputs(&session.inputs().iter().map(port).collect::<Vec<_>>(), &model.spec)?;
+    let output_names = session.outputs().iter().map(|output| output.name().to_owned()).collect();
+    Ok(Box::new(OrtBackend { session, output_names }))
+}
+
+fn port(outlet: &Outlet) -> Port {
+    let (is_float, sides) = match outlet.dtype() {
+        ValueType::Tensor { ty, shape, .. } => {
+            // An open side is -1.
+            let sides = shape.iter().map(|side| usize::try_from(*side).ok()).collect();
+            (*ty == TensorElementType::Float32, Some(sides))
+        }
+        _ => (false, None),
+    };
+    Port { name: outlet.name().to_owned(), is_float, sides }
 }
 
 fn environment(library: &Path) -> Result<Environment, InferError> {
@@ -64,6 +80,10 @@ fn environment(library: &Path) -> Result<Environment, InferError> {
 impl Backend for OrtBackend {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn output_names(&self) -> &[String] {
+        &self.output_names
     }
 
     fn run(&mut self, input: &Tensor, outputs: &mut Vec<Tensor>) -> Result<(), InferError> {

@@ -1,142 +1,114 @@
 //! The network's output → detections in the original picture. Pure.
 //!
-//! Layouts (C classes, N candidates):
-//! - `yolo`, `[1, 4 + C, N]`: centre x, centre y, width, height in input pixels, then C scores in 0..1, all candidates of one
-//!   quantity in a row. A candidate's class is the one with the highest score.
-//! - `yolox`, `[1, N, 5 + C]` (Ge et al., YOLOX, arXiv 2107.08430): centre as an offset from the cell's corner in cells, natural
-//!   logarithm of the size in cells, objectness, C scores; the score is objectness × class score. Cells run row by row, stride
-//!   by stride.
+//! `decode` reads the layouts; here shapes are compared, boxes return to the picture, and overlapping ones are suppressed.
 //!
 //! An output with a value that is not finite is refused as a whole: such a network is broken, not unsure.
 //! Suppression is greedy from the highest score, among candidates of one class or, where the manifest says so, of one group.
 //! What stays above a threshold does not depend on candidates below it, so one pass at a low threshold serves a whole sweep.
 
+pub mod decode;
+
+use self::decode::{Candidate, Frame};
 use crate::edge::detection::Detection;
-use crate::edge::infer::model::{Layout, ModelSpec};
+use crate::edge::infer::model::{InputSpec, Layout, ModelSpec};
 use crate::edge::infer::{InferError, Tensor};
 use crate::edge::preprocess::Letterbox;
+
+/// Scores are 0..1; this much more is rounding.
+const SCORE_TOLERANCE: f32 = 1e-3;
 
 /// Reads outputs of one model; keeps its memory from frame to frame.
 pub struct Postprocessor {
     layout: Layout,
     classes: usize,
-    input_width: usize,
-    input_height: usize,
+    input: InputSpec,
+    /// Which of the graph's outputs the layout reads, in its order.
+    places: Vec<usize>,
     nms_iou: f32,
     /// Per class; candidates of the same one suppress each other.
     rival_of_class: Vec<usize>,
-    best: Vec<(f32, usize)>,
     candidates: Vec<Detection>,
 }
 
 impl Postprocessor {
-    #[must_use]
-    pub fn new(spec: &ModelSpec) -> Self {
+    /// `output_names` are those of the graph, in its order.
+    pub fn new(spec: &ModelSpec, output_names: &[String]) -> Result<Self, InferError> {
+        let place_of = |wanted: &String| {
+            let unknown = || InferError::OutputName { wanted: wanted.clone(), found: output_names.to_vec() };
+            output_names.iter().position(|name| name == wanted).ok_or_else(unknown)
+        };
+        let places = if spec.outputs.is_empty() {
+            (0..spec.layout.outputs()).collect()
+        } else {
+            spec.outputs.iter().map(place_of).collect::<Result<_, _>>()?
+        };
         let alone = || (0..spec.classes.len()).collect();
-        Self {
+        Ok(Self {
             layout: spec.layout.clone(),
             classes: spec.classes.len(),
-            input_width: spec.input.width,
-            input_height: spec.input.height,
+            input: spec.input.clone(),
+            places,
             nms_iou: spec.nms_iou,
             rival_of_class: if spec.nms_within_group { spec.group_of_class() } else { alone() },
-            best: Vec::new(),
             candidates: Vec::new(),
-        }
+        })
     }
 
-    /// Detections with at least `score_threshold`, in original pixels, best first, then from top left.
+    /// Detections with at least `score_threshold`, in original pixels, best first, then from top left. `outputs` are all
+    /// of the graph's.
     pub fn detections(
         &mut self,
-        output: &Tensor,
+        outputs: &[Tensor],
         letterbox: &Letterbox,
         score_threshold: f32,
     ) -> Result<Vec<Detection>, InferError> {
-        if let Some(index) = output.data.iter().position(|value| !value.is_finite()) {
-            return Err(InferError::NotFinite { index });
+        let read: Vec<&Tensor> = self.places.iter().filter_map(|&place| outputs.get(place)).collect();
+        self.check_shapes(&read, outputs)?;
+        for output in &read {
+            if let Some(index) = output.data.iter().position(|value| !value.is_finite()) {
+                return Err(InferError::NotFinite { index });
+            }
         }
         self.candidates.clear();
-        match self.layout.clone() {
-            Layout::Yolo => self.read_yolo(output, letterbox, score_threshold)?,
-            Layout::Yolox { strides } => self.read_yolox(output, letterbox, score_threshold, &strides)?,
+        let frame = Frame { classes: self.classes, input_width: self.input.width, input_height: self.input.height };
+        let mut too_high = None;
+        let candidates = &mut self.candidates;
+        decode::decode(&self.layout, &read, frame, score_threshold, |candidate| {
+            if candidate.score > 1.0 + SCORE_TOLERANCE {
+                too_high = Some(candidate.score);
+            }
+            push(candidates, letterbox, &candidate);
+        })?;
+        if let Some(found) = too_high {
+            return Err(InferError::NotAScore { layout: self.layout.name(), found });
         }
         sort(&mut self.candidates);
         Ok(suppress(&self.candidates, self.nms_iou, &self.rival_of_class))
     }
 
-    fn read_yolo(&mut self, output: &Tensor, letterbox: &Letterbox, threshold: f32) -> Result<(), InferError> {
-        let rows = 4 + self.classes;
-        let count = match output.shape[..] {
-            [1, found, count] if found == rows && output.data.len() == rows * count && count > 0 => count,
-            _ => {
-                return Err(InferError::OutputShape {
-                    found: output.shape.clone(),
-                    expected: format!("[1, {rows}, N]"),
-                });
-            }
-        };
-        let (boxes, scores) = output.data.split_at(4 * count);
-        self.best.clear();
-        self.best.resize(count, (f32::MIN, 0));
-        for (class, scores) in scores.chunks_exact(count).enumerate() {
-            for (best, &score) in self.best.iter_mut().zip(scores) {
-                if score > best.0 {
-                    *best = (score, class);
-                }
-            }
+    fn check_shapes(&self, read: &[&Tensor], all: &[Tensor]) -> Result<(), InferError> {
+        let shapes: Vec<&[usize]> = read.iter().map(|output| output.shape.as_slice()).collect();
+        let filled = read.iter().all(|output| output.data.len() == output.shape.iter().product::<usize>());
+        if filled && self.layout.fits(&shapes, self.classes, &self.input) {
+            return Ok(());
         }
-        for (index, &(score, class)) in self.best.iter().enumerate() {
-            if score >= threshold {
-                let [x, y, w, h] = std::array::from_fn(|row| boxes[row * count + index]);
-                push(&mut self.candidates, letterbox, [x, y, w, h], class, score);
-            }
-        }
-        Ok(())
-    }
-
-    fn read_yolox(
-        &mut self,
-        output: &Tensor,
-        letterbox: &Letterbox,
-        threshold: f32,
-        strides: &[usize],
-    ) -> Result<(), InferError> {
-        let columns = 5 + self.classes;
-        let count: usize = strides.iter().map(|s| (self.input_width / s) * (self.input_height / s)).sum();
-        if output.shape != [1, count, columns] || output.data.len() != count * columns {
-            let expected = format!("[1, {count}, {columns}]");
-            return Err(InferError::OutputShape { found: output.shape.clone(), expected });
-        }
-        let mut rows = output.data.chunks_exact(columns);
-        for &stride in strides {
-            let (across, down) = (self.input_width / stride, self.input_height / stride);
-            for (cell, row) in rows.by_ref().take(across * down).enumerate() {
-                // No class score exceeds one, so most cells need no look at their classes.
-                if row[4] < threshold {
-                    continue;
-                }
-                let best = row[5..].iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
-                let Some((class, &class_score)) = best else { continue };
-                let score = row[4] * class_score;
-                if score >= threshold {
-                    let (column, line, side) = ((cell % across) as f32, (cell / across) as f32, stride as f32);
-                    let centre_and_size =
-                        [(row[0] + column) * side, (row[1] + line) * side, row[2].exp() * side, row[3].exp() * side];
-                    push(&mut self.candidates, letterbox, centre_and_size, class, score);
-                }
-            }
-        }
-        Ok(())
+        let all: Vec<&[usize]> = all.iter().map(|output| output.shape.as_slice()).collect();
+        Err(InferError::OutputShape {
+            layout: self.layout.name(),
+            classes: self.classes,
+            wanted: self.layout.wanted_text(self.classes, &self.input),
+            found: all.iter().map(|shape| format!("{shape:?}")).collect::<Vec<_>>().join(" and "),
+            likely: Layout::likely(&all, self.classes, &self.input).filter(|name| *name != self.layout.name()),
+        })
     }
 }
 
 /// Keeps what has an extent inside the picture.
-fn push(candidates: &mut Vec<Detection>, letterbox: &Letterbox, [x, y, w, h]: [f32; 4], class: usize, score: f32) {
-    let corners = [x - 0.5 * w, y - 0.5 * h, x + 0.5 * w, y + 0.5 * h];
-    if corners.iter().all(|value| value.is_finite())
-        && let Some(box_in_image) = letterbox.image_from_input(corners)
+fn push(candidates: &mut Vec<Detection>, letterbox: &Letterbox, candidate: &Candidate) {
+    if candidate.corners.iter().all(|value| value.is_finite())
+        && let Some(box_in_image) = letterbox.image_from_input(candidate.corners)
     {
-        candidates.push(Detection { box_in_image, class, score });
+        candidates.push(Detection { box_in_image, class: candidate.class, score: candidate.score.min(1.0) });
     }
 }
 
@@ -169,9 +141,12 @@ fn suppress(candidates: &[Detection], nms_iou: f32, rival_of_class: &[usize]) ->
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
     use crate::edge::detection::BoundingBox;
-    use crate::edge::infer::model::{ChannelOrder, InputSpec, Task};
+    use crate::edge::infer::layout::ScoreKind;
+    use crate::edge::infer::model::{ChannelOrder, Fit, InputSpec, Task};
     use proptest::prelude::*;
 
     const SIDE: usize = 64;
@@ -186,13 +161,26 @@ mod tests {
             card: "test.md".into(),
             licence: "CC0-1.0".into(),
             layout,
+            outputs: Vec::new(),
             classes: ["D00", "D10", "D40"].map(String::from).into(),
             score_threshold: 0.3,
             nms_iou: 0.5,
             nms_within_group,
             groups: [("crack".to_owned(), vec!["D00".to_owned(), "D10".to_owned()])].into(),
-            input: InputSpec { width: SIDE, height: SIDE, pad_value: 0, scale: 1.0, order: ChannelOrder::Rgb },
+            input: InputSpec {
+                width: SIDE,
+                height: SIDE,
+                pad_value: 0,
+                scale: 1.0,
+                order: ChannelOrder::Rgb,
+                fit: Fit::Letterbox,
+                mean: [0.0; 3],
+                std: [1.0; 3],
+            },
             extent: None,
+            data: Vec::new(),
+            metrics: [].into(),
+            golden: None,
         }
     }
 
@@ -209,7 +197,11 @@ mod tests {
 
     fn read(layout: Layout, within_group: bool, output: &Tensor, threshold: f32) -> Result<Vec<Detection>, InferError> {
         let spec = spec(layout, within_group);
-        Postprocessor::new(&spec).detections(output, &letterbox(&spec), threshold)
+        Postprocessor::new(&spec, &["output".to_owned()])?.detections(
+            slice::from_ref(output),
+            &letterbox(&spec),
+            threshold,
+        )
     }
 
     #[test]
@@ -230,11 +222,44 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_shape_is_refused() {
-        let output = Tensor::filled(&[1, 8, 10], 0.1);
-        assert!(matches!(read(Layout::Yolo, true, &output, 0.3), Err(InferError::OutputShape { .. })));
-        let yolox = Layout::Yolox { strides: vec![32] };
-        assert!(matches!(read(yolox, true, &output, 0.3), Err(InferError::OutputShape { .. })));
+    fn a_wrong_shape_is_refused_with_the_layout_what_was_found_and_what_was_wanted() {
+        let output = Tensor::filled(&[1, 10, 8], 0.1);
+        let refused = |layout| read(layout, true, &output, 0.3).unwrap_err().to_string();
+        assert_eq!(
+            refused(Layout::Yolo),
+            "the layout \"yolo\" with 3 classes wants output of the shape [1, 7, N], the model answers with [1, 10, 8]; \
+             that would fit the layout \"yolov5\""
+        );
+        let yolox = refused(Layout::Yolox { strides: vec![32] });
+        assert!(
+            yolox.contains("\"yolox\"") && yolox.contains("[1, 4, 8], the model answers with [1, 10, 8]"),
+            "{yolox}"
+        );
+        let detr = refused(Layout::Detr { scores: ScoreKind::Sigmoid, no_object: None });
+        assert!(detr.contains("[1, N, 4] and [1, N, 3], the model answers with [1, 10, 8]"), "{detr}");
+    }
+
+    #[test]
+    fn logits_where_scores_should_be_are_refused() {
+        let output = yolo(&[([32.0, 32.0, 16.0, 8.0], [0.1, 3.5, 0.2])]);
+        let refused = read(Layout::Yolo, true, &output, 0.3).unwrap_err().to_string();
+        assert!(refused.contains("3.5") && refused.contains("0 to 1"), "{refused}");
+    }
+
+    #[test]
+    fn outputs_are_found_by_their_names_in_any_order() {
+        let layout = Layout::Detr { scores: ScoreKind::Probability, no_object: None };
+        let spec = ModelSpec { outputs: ["boxes", "scores"].map(String::from).into(), ..spec(layout, true) };
+        let outputs = [
+            Tensor::filled(&[1, 40, 8], 0.0),
+            Tensor { shape: vec![1, 1, 3], data: vec![0.1, 0.2, 0.9] },
+            Tensor { shape: vec![1, 1, 4], data: vec![0.5, 0.5, 0.25, 0.25] },
+        ];
+        let names = ["extent", "scores", "boxes"].map(String::from);
+        let found = Postprocessor::new(&spec, &names).unwrap().detections(&outputs, &letterbox(&spec), 0.3).unwrap();
+        assert_eq!((found.len(), found[0].class), (1, 2));
+        let missing = Postprocessor::new(&spec, &names[..2]).err().unwrap().to_string();
+        assert!(missing.contains("\"boxes\"") && missing.contains("extent, scores"), "{missing}");
     }
 
     #[test]
