@@ -12,6 +12,8 @@ UMSICHT_NODE_MINIMUM=$(sed -n 's/.*"node": ">=\([0-9.]*\)".*/\1/p' "$umsicht_roo
 ORT_VERSION=$(sed -n 's/^onnxruntime==\([0-9.]*\).*/\1/p' "$umsicht_root/scripts/wheels-onnxruntime.txt")
 ORT_FOLDER=$UMSICHT_CACHE/onnxruntime/$ORT_VERSION-$(uname -m)
 NODE_FOLDER=$UMSICHT_CACHE/node
+# A test compares our average precision with that of pycocotools when this folder holds it.
+export UMSICHT_PYCOCOTOOLS=${UMSICHT_PYCOCOTOOLS:-$UMSICHT_CACHE/pycocotools}
 
 say() { printf '\033[1m== %s\033[0m\n' "$*"; }
 

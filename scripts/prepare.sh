@@ -91,6 +91,22 @@ prepare_node() {
     rm -rf "$work"
 }
 
+# Only a test compares with it, so without it everything else goes on; the test then says that it was skipped.
+prepare_pycocotools() {
+    [ -e "$UMSICHT_PYCOCOTOOLS/pycocotools/cocoeval.py" ] && return 0
+    say "pip: fetching pycocotools, the reference for average precision"
+    local work
+    work=$(mktemp -d)
+    if python3 -m pip install -q --no-deps --only-binary :all: --require-hashes --target "$work/out" \
+        -r "$umsicht_root/scripts/wheels-pycocotools.txt"; then
+        rm -rf "$UMSICHT_PYCOCOTOOLS"
+        mv "$work/out" "$UMSICHT_PYCOCOTOOLS"
+    else
+        say "pycocotools cannot be had here: average precision will not be compared with it"
+    fi
+    rm -rf "$work"
+}
+
 target=${1:?"say for which target: build, demo, test or arm64"}
 # shellcheck disable=SC2046 # a list of words
 apt_install $(packages_for "$target")
@@ -105,5 +121,6 @@ case $target in
         prepare_rust
         prepare_node
         [ -e "$ORT_FOLDER/libonnxruntime.so" ] || "$umsicht_root/scripts/onnxruntime.sh" "$(uname -m)" "$ORT_FOLDER"
+        [ "$target" != test ] || prepare_pycocotools
         ;;
 esac

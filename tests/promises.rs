@@ -11,6 +11,7 @@ mod broker_outage;
 mod browser;
 mod central_service;
 mod cli_help;
+mod coco_parity;
 mod config_errors;
 mod foreign_model;
 mod models_eval;

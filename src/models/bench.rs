@@ -1,10 +1,15 @@
-//! How long a frame takes, per backend: whole (resize, run, decode) and the network alone.
+//! How long a frame takes, per backend and number of threads: whole (resize, run, decode) and the network alone; and how much memory.
+//!
+//! Each combination is measured in a process of its own: what one backend keeps would otherwise count against the next, and a
+//! process can load ONNX Runtime only once.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use image::{Rgb, RgbImage};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::edge::detector::Detector;
 use crate::edge::frame::CameraImage;
@@ -12,61 +17,110 @@ use crate::edge::infer::model::{Manifest, Model};
 use crate::edge::infer::{BackendChoice, BackendSettings, InferError, open_backend};
 use crate::models::parity;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
     pub model: String,
-    pub backend: &'static str,
+    pub backend: String,
     /// Set when the backend could not run; the numbers are then absent.
     pub unavailable: Option<String>,
     pub frames: usize,
     pub threads: usize,
     pub frame_milliseconds: Option<Spread>,
     pub network_milliseconds: Option<Spread>,
+    /// Most resident memory of a process that does nothing else, program and libraries included; Linux only.
+    pub peak_memory_bytes: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     pub median: f64,
     pub p95: f64,
 }
 
-/// Times each model of a folder (or one) on a picture of 1280×720.
-pub fn bench(
-    folder: &Path,
-    only: Option<&str>,
-    frames: usize,
-    settings: &BackendSettings,
-) -> Result<Vec<Timing>, InferError> {
-    let manifest = Manifest::read(folder)?;
-    if let Some(name) = only {
-        manifest.model(name)?;
+/// What is measured.
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub folder: PathBuf,
+    /// Only this model.
+    pub model: Option<String>,
+    pub frames: usize,
+    /// For ONNX Runtime; tract runs on one.
+    pub threads: Vec<usize>,
+    pub onnxruntime: Option<PathBuf>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    #[error(transparent)]
+    Infer(#[from] InferError),
+    #[error("{}: {reason}", program.display())]
+    Child { program: PathBuf, reason: String },
+}
+
+/// Times each model of a folder (or one) on a picture of 1280×720; `program` is umsicht, which measures one combination at a time.
+pub fn bench(job: &Job, program: &Path) -> Result<Vec<Timing>, BenchError> {
+    let manifest = Manifest::read(&job.folder).map_err(InferError::from)?;
+    if let Some(name) = &job.model {
+        manifest.model(name).map_err(InferError::from)?;
     }
+    let asked = |name: &str| job.model.as_ref().is_none_or(|only| only == name);
     let mut timings = Vec::new();
-    for spec in manifest.models.iter().filter(|spec| only.is_none_or(|name| spec.name == name)) {
-        let model = Model::from_spec(folder, spec.clone())?;
-        for (choice, backend) in [(BackendChoice::Ort, "ort"), (BackendChoice::Tract, "tract")] {
-            let settings = BackendSettings { choice, ..settings.clone() };
-            let mut timing = Timing {
-                model: spec.name.clone(),
-                backend,
-                unavailable: None,
-                frames,
-                threads: settings.intra_threads,
-                frame_milliseconds: None,
-                network_milliseconds: None,
-            };
-            match time(&model, frames, &settings) {
-                Ok((frame, network)) => {
-                    timing.frame_milliseconds = Some(frame);
-                    timing.network_milliseconds = Some(network);
-                }
-                Err(error @ InferError::BackendUnavailable { .. }) => timing.unavailable = Some(error.to_string()),
-                Err(error) => return Err(error),
-            }
-            timings.push(timing);
+    for spec in manifest.models.iter().filter(|spec| asked(&spec.name)) {
+        for threads in &job.threads {
+            timings.push(in_child(job, program, &spec.name, "ort", *threads)?);
         }
+        timings.push(in_child(job, program, &spec.name, "tract", 1)?);
     }
     Ok(timings)
+}
+
+fn in_child(job: &Job, program: &Path, model: &str, backend: &str, threads: usize) -> Result<Timing, BenchError> {
+    let failed = |reason: String| BenchError::Child { program: program.to_owned(), reason };
+    let (frames, threads) = (job.frames.to_string(), threads.to_string());
+    let mut arguments: Vec<OsString> =
+        ["models", "bench", "--json", "--here", backend, "--models"].map(Into::into).into();
+    arguments.push(job.folder.clone().into());
+    arguments.extend(["--model", model, "--frames", &frames, "--threads", &threads].map(OsString::from));
+    if let Some(library) = &job.onnxruntime {
+        arguments.extend(["--onnxruntime".into(), library.clone().into()]);
+    }
+    let output = Command::new(program).args(arguments).output().map_err(|e| failed(e.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|e| failed(format!("its measurement cannot be read: {e}")))
+}
+
+/// Measures one model with one backend in this process.
+pub fn here(folder: &Path, name: &str, frames: usize, settings: &BackendSettings) -> Result<Timing, InferError> {
+    let model = Model::read(folder, name)?;
+    let mut timing = Timing {
+        model: name.to_owned(),
+        backend: if settings.choice == BackendChoice::Tract { "tract" } else { "ort" }.to_owned(),
+        unavailable: None,
+        frames,
+        threads: settings.intra_threads,
+        frame_milliseconds: None,
+        network_milliseconds: None,
+        peak_memory_bytes: None,
+    };
+    match time(&model, frames, settings) {
+        Ok((frame, network)) => {
+            timing.frame_milliseconds = Some(frame);
+            timing.network_milliseconds = Some(network);
+            timing.peak_memory_bytes = peak_memory_bytes();
+        }
+        Err(error @ InferError::BackendUnavailable { .. }) => timing.unavailable = Some(error.to_string()),
+        Err(error) => return Err(error),
+    }
+    Ok(timing)
+}
+
+/// As the kernel counts it for this process.
+fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?;
+    Some(kibibytes.trim().parse::<u64>().ok()? * 1024)
 }
 
 fn time(model: &Model, frames: usize, settings: &BackendSettings) -> Result<(Spread, Spread), InferError> {
@@ -105,6 +159,14 @@ fn spread(values: &mut [f64]) -> Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn memory_is_what_the_process_holds() {
+        let held = vec![1u8; 64 << 20];
+        let peak = peak_memory_bytes().unwrap();
+        assert!(held.len() as u64 <= peak, "{peak}");
+    }
 
     #[test]
     fn quantiles_are_values_that_were_measured() {

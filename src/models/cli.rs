@@ -10,16 +10,19 @@ use crate::edge::detector::Detector;
 use crate::edge::infer::model::{MANIFEST, Manifest, Model};
 use crate::edge::infer::{BackendChoice, BackendSettings, InferError, probe};
 use crate::failure::Failure;
-use crate::models::metrics::Quality;
-use crate::models::{bench, eval, verify};
+use crate::models::eval::score::Quality;
+use crate::models::{bench, cover, eval, verify};
+
+/// What trial operation means, for whoever installs a model.
+const ON_TRIAL: &str = "not shown to reach F1 0.40 on a camera it never saw; people must check everything it reports";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Checks manifest, hashes, licences and cards, and that both backends load each model and agree.
+    /// Checks manifest, hashes, licences and cards, that both backends agree, and what each finds in its golden picture.
     Verify(VerifyArguments),
-    /// Measures milliseconds per frame of each backend on this machine.
+    /// Measures milliseconds per frame and memory of each backend on this machine.
     Bench(BenchArguments),
-    /// Judges a model against labelled pictures: precision, recall, F1 over all thresholds, and AP50.
+    /// Judges a model against labelled pictures: precision, recall, F1, AP50, AP50-95, what is taken for what.
     Eval(Box<EvalArguments>),
     /// Tries ONNX Runtime in this process; started by umsicht itself.
     #[command(hide = true)]
@@ -64,6 +67,9 @@ pub struct VerifyArguments {
     /// Folder with manifest.toml and the model files.
     #[arg(long, value_name = "DIR", default_value = "models")]
     models: PathBuf,
+    /// Writes what each model finds in its golden picture now, before it checks.
+    #[arg(long)]
+    renew_golden: bool,
     /// Prints the result as JSON.
     #[arg(long)]
     json: bool,
@@ -74,6 +80,10 @@ pub struct VerifyArguments {
 impl VerifyArguments {
     fn run(self) -> Result<(), Failure> {
         let settings = self.runtime.settings(BackendChoice::Auto);
+        if self.renew_golden {
+            let renewed = verify::renew_golden(&self.models, &settings).map_err(Failure::data)?;
+            renewed.iter().for_each(|line| eprintln!("golden picture renewed: {line}"));
+        }
         let findings = verify::verify(&self.models, &settings).map_err(InferError::from)?;
         if self.json {
             print_json(&findings)?;
@@ -84,6 +94,12 @@ impl VerifyArguments {
                     (Some(worst), _) => println!("  ort and tract differ by at most {worst:.1e}"),
                     (None, Some(why)) => println!("  ort and tract were NOT compared: {why}"),
                     (None, None) => {}
+                }
+                if let Some(why) = &model.not_looked {
+                    println!("  no golden picture was looked at: {why}");
+                }
+                if model.on_trial {
+                    println!("  TRIAL OPERATION: {ON_TRIAL}");
                 }
                 model.problems.iter().for_each(|problem| println!("  wrong: {problem}"));
             }
@@ -106,30 +122,59 @@ pub struct BenchArguments {
     model: Option<String>,
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
     frames: u16,
+    /// Threads of ONNX Runtime, one after the other, with commas between; tract runs on one.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: Vec<u8>,
+    /// The library of ONNX Runtime, or a folder that holds it; else `ORT_DYLIB_PATH` or the usual places.
+    #[arg(long, value_name = "PATH")]
+    onnxruntime: Option<PathBuf>,
     /// Prints the result as JSON.
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    runtime: RuntimeArguments,
+    /// Measures one backend in this process; started by umsicht itself.
+    #[arg(long, hide = true, value_enum, requires = "model")]
+    here: Option<BackendArgument>,
 }
 
 impl BenchArguments {
     fn run(self) -> Result<(), Failure> {
-        let settings = self.runtime.settings(BackendChoice::Auto);
-        let timings = bench::bench(&self.models, self.model.as_deref(), usize::from(self.frames), &settings)?;
+        let frames = usize::from(self.frames);
+        let threads: Vec<usize> = self.threads.iter().map(|threads| usize::from(*threads)).collect();
+        if let (Some(backend), Some(model)) = (self.here, &self.model) {
+            let settings = BackendSettings {
+                choice: backend.choice(),
+                intra_threads: threads[0],
+                onnxruntime: self.onnxruntime,
+                probe_program: None,
+            };
+            return print_json(&bench::here(&self.models, model, frames, &settings)?);
+        }
+        let job = bench::Job { folder: self.models, model: self.model, frames, threads, onnxruntime: self.onnxruntime };
+        let program = std::env::current_exe().map_err(Failure::bug)?;
+        let timings = bench::bench(&job, &program).map_err(|error| match error {
+            bench::BenchError::Infer(error) => error.into(),
+            child @ bench::BenchError::Child { .. } => Failure::data(child),
+        })?;
         if self.json {
             return print_json(&serde_json::json!({ "timings": timings }));
         }
-        for t in &timings {
-            match (&t.frame_milliseconds, &t.network_milliseconds, &t.unavailable) {
-                (Some(frame), Some(network), _) => println!(
-                    "{:10} {:6} frame {:6.1} ms (95 %: {:6.1})  network alone {:6.1} ms (95 %: {:6.1})",
-                    t.model, t.backend, frame.median, frame.p95, network.median, network.p95
-                ),
-                (_, _, why) => println!("{:10} {:6} {}", t.model, t.backend, why.as_deref().unwrap_or("did not run")),
-            }
-        }
+        timings.iter().for_each(print_timing);
         Ok(())
+    }
+}
+
+fn print_timing(t: &bench::Timing) {
+    let head = format!("{:10} {:6} {:2} thread(s)", t.model, t.backend, t.threads);
+    match (&t.frame_milliseconds, &t.network_milliseconds) {
+        (Some(frame), Some(network)) => println!(
+            "{head}  frame {:6.1} ms (95 %: {:6.1})  network alone {:6.1} ms (95 %: {:6.1})  memory {}",
+            frame.median,
+            frame.p95,
+            network.median,
+            network.p95,
+            t.peak_memory_bytes.map_or_else(|| "unknown".into(), |bytes| format!("{} MiB", bytes >> 20))
+        ),
+        _ => println!("{head}  {}", t.unavailable.as_deref().unwrap_or("did not run")),
     }
 }
 
@@ -141,7 +186,7 @@ enum MatchArgument {
     Group,
     /// All classes count as one.
     Any,
-    /// A labelled region counts as found when masks cover it.
+    /// A labelled region counts as found when the masks as shipped cover 90 % of it.
     Cover,
 }
 
@@ -150,6 +195,16 @@ enum BackendArgument {
     Auto,
     Ort,
     Tract,
+}
+
+impl BackendArgument {
+    fn choice(self) -> BackendChoice {
+        match self {
+            Self::Auto => BackendChoice::Auto,
+            Self::Ort => BackendChoice::Ort,
+            Self::Tract => BackendChoice::Tract,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -172,6 +227,9 @@ pub struct EvalArguments {
     /// Labels whose boxes are neither found nor missed.
     #[arg(long, value_name = "DIR")]
     ignore_labels: Option<PathBuf>,
+    /// CSV with the columns `file`, `group` and perhaps `source`: intervals draw whole groups, and each is scored by itself.
+    #[arg(long, value_name = "FILE")]
+    groups: Option<PathBuf>,
     /// When a found class counts as the labelled one.
     #[arg(long = "match", value_name = "HOW", value_enum, default_value_t = MatchArgument::Exact)]
     matching: MatchArgument,
@@ -206,7 +264,7 @@ impl EvalArguments {
             MatchArgument::Exact => eval::Match::Exact,
             MatchArgument::Group => eval::Match::Group,
             MatchArgument::Any => eval::Match::Any,
-            MatchArgument::Cover => return Err(no_masks("--match cover", &name)),
+            MatchArgument::Cover => eval::Match::Cover,
         };
         if self.masks.is_some() {
             return Err(no_masks("--masks", &name));
@@ -217,18 +275,15 @@ impl EvalArguments {
         if !(self.min_side_px >= 0.0 && self.min_side_px.is_finite()) {
             return Err(Failure::usage(format!("--min-side-px {} must be 0 or more", self.min_side_px)));
         }
-        let choice = match self.backend {
-            BackendArgument::Auto => BackendChoice::Auto,
-            BackendArgument::Ort => BackendChoice::Ort,
-            BackendArgument::Tract => BackendChoice::Tract,
-        };
-        let mut detector = Detector::open_with(&folder, &name, &self.runtime.settings(choice))?;
+        let mut detector = Detector::open_with(&folder, &name, &self.runtime.settings(self.backend.choice()))?;
         let task = eval::Task {
             images: self.images,
             labels: self.labels,
             classes: self.classes,
             ignore_labels: self.ignore_labels,
+            groups: self.groups,
             matching,
+            masks: cover::dilated,
             only: self.only,
             ignore_classes: self.ignore_classes,
             min_side_px: self.min_side_px,
@@ -238,18 +293,7 @@ impl EvalArguments {
         if self.json {
             return print_json(&report);
         }
-        println!("{} {} on {}, {} pictures", name, report.model.version, report.backend, report.pictures);
-        println!(
-            "{:16} {:>8} {:>6} {:>9} {:>6} {:>9} {:>6}",
-            "", "labelled", "F1", "precision", "recall", "threshold", "AP50"
-        );
-        print_row("all", &report.overall);
-        report.classes.iter().for_each(|(class, quality)| print_row(class, quality));
-        let shipped = &report.overall.shipped;
-        println!(
-            "as shipped, at {}: F1 {:.3}, precision {:.3}, recall {:.3}",
-            shipped.threshold, shipped.f1, shipped.precision, shipped.recall
-        );
+        print_report(&name, &report);
         Ok(())
     }
 
@@ -277,15 +321,57 @@ fn no_masks(option: &str, model: &str) -> Failure {
     Failure::usage(format!("{option} is not available yet: the model {model:?} has no masks"))
 }
 
+fn print_report(name: &str, report: &eval::Report) {
+    println!("{} {} on {}, {} pictures", name, report.model.version, report.backend, report.pictures);
+    println!(
+        "{:16} {:>8} {:>6} {:>9} {:>6} {:>9} {:>6} {:>8}",
+        "", "labelled", "F1", "precision", "recall", "threshold", "AP50", "AP50-95"
+    );
+    print_row("all", &report.overall);
+    for (title, rows) in [("", &report.classes), ("by source:", &report.sources), ("by group:", &report.groups)] {
+        if !title.is_empty() && !rows.is_empty() {
+            println!("{title}");
+        }
+        rows.iter().for_each(|(row, quality)| print_row(row, quality));
+    }
+    let shipped = &report.overall.shipped;
+    println!(
+        "as shipped, at {}: F1 {:.3}, precision {:.3}, recall {:.3}",
+        shipped.threshold, shipped.f1, shipped.precision, shipped.recall
+    );
+    if let Some(of) = &report.overall.interval_95 {
+        let (drawn, units) = (report.bootstrap.unit, report.bootstrap.units);
+        println!(
+            "95 % intervals over {units} {drawn}s: F1 {:.3}–{:.3}, as shipped {:.3}–{:.3}, AP50 {:.3}–{:.3}, AP50-95 {:.3}–{:.3}",
+            of.f1.0, of.f1.1, of.shipped_f1.0, of.shipped_f1.1, of.ap50.0, of.ap50.1, of.ap50_95.0, of.ap50_95.1
+        );
+    }
+    if let Some(cover) = &report.overall.cover {
+        println!(
+            "covered: {} of {} regions, with 95 % confidence at least {:.3}; masked elsewhere: {:.3} of the pixels",
+            cover.covered,
+            cover.regions,
+            cover.lower_bound_95,
+            cover.masked_elsewhere.unwrap_or_default()
+        );
+    }
+    println!("as shipped, labelled → found:");
+    for (labelled, found) in &report.confusion {
+        let found: Vec<String> = found.iter().map(|(class, boxes)| format!("{class} {boxes}")).collect();
+        println!("  {labelled:14} → {}", found.join(", "));
+    }
+}
+
 fn print_row(name: &str, quality: &Quality) {
     println!(
-        "{name:16} {:>8} {:>6.3} {:>9.3} {:>6.3} {:>9.3} {:>6.3}",
+        "{name:16} {:>8} {:>6.3} {:>9.3} {:>6.3} {:>9.3} {:>6.3} {:>8.3}",
         quality.labelled,
         quality.best.f1,
         quality.best.precision,
         quality.best.recall,
         quality.best.threshold,
-        quality.ap50
+        quality.ap50,
+        quality.ap50_95
     );
 }
 

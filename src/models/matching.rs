@@ -6,7 +6,6 @@
 //! threshold.
 
 use crate::edge::detection::{BoundingBox, Detection};
-use crate::models::metrics::Judged;
 
 /// A box that a person or another model has drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,11 +26,14 @@ pub struct Rules {
     pub min_side_px: f32,
 }
 
-/// A judged finding and the kind it is counted under.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct OfKind {
-    pub kind: usize,
-    pub judged: Judged,
+/// What becomes of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It has found this labelled box.
+    Found(usize),
+    /// It counts neither for nor against.
+    LeftOut,
+    Wrong,
 }
 
 #[must_use]
@@ -39,31 +41,28 @@ pub fn shorter_side_px(b: &BoundingBox) -> f32 {
     (b.x1 - b.x0).min(b.y1 - b.y0)
 }
 
-/// Judges one picture's findings, which stand best first.
+/// The fates of one picture's findings, which stand best first.
 #[must_use]
-pub fn judge(found: &[Detection], labelled: &[Labelled], rules: &Rules) -> Vec<OfKind> {
+pub fn fates(found: &[Detection], labelled: &[Labelled], rules: &Rules) -> Vec<Fate> {
     let kind = |class: usize| rules.kind_of_class[class];
     let mut taken = vec![false; labelled.len()];
-    let mut judged = Vec::with_capacity(found.len());
+    let mut fates = Vec::with_capacity(found.len());
     for finding in found {
-        let fits = |label: &Labelled| {
-            kind(label.class) == kind(finding.class) && label.box_in_image.iou(&finding.box_in_image) >= rules.min_iou
-        };
-        let free = labelled.iter().enumerate().filter(|(index, label)| !label.ignored && !taken[*index] && fits(label));
         let overlap = |label: &Labelled| label.box_in_image.iou(&finding.box_in_image);
+        let fits = |label: &Labelled| kind(label.class) == kind(finding.class) && overlap(label) >= rules.min_iou;
+        let free = labelled.iter().enumerate().filter(|(index, label)| !label.ignored && !taken[*index] && fits(label));
         let best = free.max_by(|a, b| overlap(a.1).total_cmp(&overlap(b.1))).map(|(index, _)| index);
-        let right = match best {
+        fates.push(match best {
             Some(index) => {
                 taken[index] = true;
-                true
+                Fate::Found(index)
             }
-            None if labelled.iter().any(|label| label.ignored && fits(label)) => continue,
-            None if shorter_side_px(&finding.box_in_image) < rules.min_side_px => continue,
-            None => false,
-        };
-        judged.push(OfKind { kind: kind(finding.class), judged: Judged { score: finding.score, right } });
+            None if labelled.iter().any(|label| label.ignored && fits(label)) => Fate::LeftOut,
+            None if shorter_side_px(&finding.box_in_image) < rules.min_side_px => Fate::LeftOut,
+            None => Fate::Wrong,
+        });
     }
-    judged
+    fates
 }
 
 /// When classes count as one, two findings of one thing under different classes are one finding: the better stays.
@@ -103,35 +102,37 @@ mod tests {
         Rules { kind_of_class: kind_of_class.to_vec(), min_iou: 0.5, min_side_px: 0.0 }
     }
 
-    fn fates(found: &[Detection], labelled: &[Labelled], rules: &Rules) -> Vec<bool> {
-        judge(found, labelled, rules).iter().map(|of| of.judged.right).collect()
+    /// Whether each finding that counts is right.
+    fn judged(found: &[Detection], labelled: &[Labelled], rules: &Rules) -> Vec<bool> {
+        let counts = |fate: &Fate| *fate != Fate::LeftOut;
+        fates(found, labelled, rules).into_iter().filter(counts).map(|fate| fate != Fate::Wrong).collect()
     }
 
     #[test]
     fn a_box_is_found_once_and_by_the_better() {
         let found = [finding(1.0, 0, 0.9), finding(0.0, 0, 0.8)];
-        assert_eq!(fates(&found, &[label(0.0, 0, false)], &rules(&[0, 1])), [true, false]);
+        assert_eq!(judged(&found, &[label(0.0, 0, false)], &rules(&[0, 1])), [true, false]);
     }
 
     #[test]
     fn classes_count_as_the_rules_say() {
         let (found, labelled) = ([finding(0.0, 1, 0.9)], [label(0.0, 0, false)]);
-        assert_eq!(fates(&found, &labelled, &rules(&[0, 1])), [false]);
-        assert_eq!(fates(&found, &labelled, &rules(&[0, 0])), [true]);
+        assert_eq!(judged(&found, &labelled, &rules(&[0, 1])), [false]);
+        assert_eq!(judged(&found, &labelled, &rules(&[0, 0])), [true]);
     }
 
     #[test]
     fn on_an_ignored_box_nothing_is_right_or_wrong_but_a_real_one_comes_first() {
         let ignored = label(0.0, 0, true);
-        assert!(fates(&[finding(0.0, 0, 0.9)], &[ignored], &rules(&[0])).is_empty());
-        assert_eq!(fates(&[finding(0.0, 0, 0.9)], &[ignored, label(4.0, 0, false)], &rules(&[0])), [true]);
+        assert!(judged(&[finding(0.0, 0, 0.9)], &[ignored], &rules(&[0])).is_empty());
+        assert_eq!(judged(&[finding(0.0, 0, 0.9)], &[ignored, label(4.0, 0, false)], &rules(&[0])), [true]);
     }
 
     #[test]
     fn a_finding_too_small_to_be_asked_for_is_not_wrong() {
         let small = Rules { min_side_px: 30.0, ..rules(&[0]) };
-        assert!(fates(&[finding(0.0, 0, 0.9)], &[], &small).is_empty());
-        assert_eq!(fates(&[finding(0.0, 0, 0.9)], &[label(0.0, 0, false)], &small), [true]);
+        assert!(judged(&[finding(0.0, 0, 0.9)], &[], &small).is_empty());
+        assert_eq!(judged(&[finding(0.0, 0, 0.9)], &[label(0.0, 0, false)], &small), [true]);
     }
 
     #[test]
@@ -151,10 +152,10 @@ mod tests {
             let mut found: Vec<Detection> = found.into_iter().map(|(x, c, s)| finding(x, c, s)).collect();
             found.sort_by(|a, b| b.score.total_cmp(&a.score));
             let labels: Vec<Labelled> = labels.into_iter().map(|(x, c, ignored)| label(x, c, ignored)).collect();
-            let all = judge(&found, &labels, &rules(&[0, 1]));
-            let some = judge(&found[..keep.min(found.len())], &labels, &rules(&[0, 1]));
+            let all = fates(&found, &labels, &rules(&[0, 1]));
+            let some = fates(&found[..keep.min(found.len())], &labels, &rules(&[0, 1]));
             prop_assert_eq!(&all[..some.len()], &some[..]);
-            let right = all.iter().filter(|of| of.judged.right).count();
+            let right = all.iter().filter(|fate| matches!(fate, Fate::Found(_))).count();
             prop_assert!(right <= labels.iter().filter(|l| !l.ignored).count());
         }
     }

@@ -1,11 +1,14 @@
-//! Are the models of a folder what they should be? Manifest, hashes, cards, and both backends agreeing on a test input.
+//! Are the models of a folder what they should be? Manifest, hashes, cards, data and licences; a graph that takes and gives what
+//! the manifest says; both backends agreeing on a test input; and the golden picture.
 
 use std::path::Path;
 
 use serde::Serialize;
 
+use crate::edge::detector::Detector;
 use crate::edge::infer::model::{Manifest, Model, ModelError, ModelSpec};
 use crate::edge::infer::{BackendChoice, BackendSettings, InferError, Tensor, open_backend};
+use crate::models::golden::{Golden, GoldenError};
 use crate::models::parity;
 
 /// What was found about one model; `problems` is empty when it is fine.
@@ -16,6 +19,10 @@ pub struct Finding {
     pub licence: String,
     pub sha256: String,
     pub problems: Vec<String>,
+    /// Whether the model is in trial operation (see `ModelSpec::is_on_trial`).
+    pub on_trial: bool,
+    /// Why there is no golden picture to compare with, or where it was not looked at.
+    pub not_looked: Option<String>,
     /// Why the backends were not compared, if they were not.
     pub not_compared: Option<String>,
     pub worst_difference: Option<f32>,
@@ -48,6 +55,8 @@ fn examine(folder: &Path, spec: &ModelSpec, settings: &BackendSettings) -> Findi
         licence: spec.licence.clone(),
         sha256: spec.sha256.clone(),
         problems: Vec::new(),
+        on_trial: spec.is_on_trial(),
+        not_looked: None,
         not_compared: None,
         worst_difference: None,
     };
@@ -55,8 +64,12 @@ fn examine(folder: &Path, spec: &ModelSpec, settings: &BackendSettings) -> Findi
         finding.problems.push("the manifest names no licence; nobody may pass the model on".into());
     }
     finding.problems.extend(card_problem(folder, spec));
+    finding.problems.extend(data_problems(spec));
     match Model::from_spec(folder, spec.clone()) {
-        Ok(model) => run_both(&model, settings, &mut finding),
+        Ok(model) => {
+            run_both(&model, settings, &mut finding);
+            look_at_golden(&model, settings, &mut finding);
+        }
         Err(error) => finding.problems.push(error.to_string()),
     }
     finding
@@ -69,6 +82,53 @@ fn card_problem(folder: &Path, spec: &ModelSpec) -> Option<String> {
         Ok(_) => Some(format!("{} does not speak of version {}", path.display(), spec.version)),
         Err(error) => Some(format!("{}: {error}; each model needs its card", path.display())),
     }
+}
+
+fn data_problems(spec: &ModelSpec) -> Vec<String> {
+    if spec.data.is_empty() {
+        let what = "the manifest does not say what it learned from; write a section [[model.data]] with name, licence and \
+                    attribution";
+        return vec![what.into()];
+    }
+    let silent = |text: &String| text.trim().is_empty();
+    let incomplete =
+        spec.data.iter().filter(|data| [&data.name, &data.licence, &data.attribution].into_iter().any(silent));
+    incomplete.map(|data| format!("the data {:?} need a name, a licence and an attribution", data.name)).collect()
+}
+
+/// Also refuses a model whose answer does not fit its manifest: the detector tries it out.
+fn look_at_golden(model: &Model, settings: &BackendSettings, finding: &mut Finding) {
+    let Some(name) = &model.spec.golden else {
+        finding.not_looked = Some("the manifest names no golden picture".into());
+        finding.problems.extend(Detector::from_model(model, settings).err().map(|error| error.to_string()));
+        return;
+    };
+    let look = || -> Result<Vec<String>, GoldenError> {
+        let golden = Golden::read(&model.folder.join(name))?;
+        let mut detector = Detector::from_model(model, settings)?;
+        let (found, longer_px) = golden.look(&model.folder, &mut detector)?;
+        Ok(golden.differences(&found, longer_px))
+    };
+    match look() {
+        Ok(differences) => finding.problems.extend(differences),
+        Err(error) => finding.problems.push(error.to_string()),
+    }
+}
+
+/// Writes what each model finds in its golden picture now.
+pub fn renew_golden(folder: &Path, settings: &BackendSettings) -> Result<Vec<String>, GoldenError> {
+    let manifest = Manifest::read(folder).map_err(InferError::from)?;
+    let mut renewed = Vec::new();
+    for spec in &manifest.models {
+        let Some(name) = &spec.golden else { continue };
+        let path = folder.join(name);
+        let mut golden = Golden::read(&path)?;
+        let mut detector = Detector::open_with(folder, &spec.name, settings)?;
+        golden.detections = golden.look(folder, &mut detector)?.0;
+        golden.write(&path)?;
+        renewed.push(format!("{}: {} detections in {}", spec.name, golden.detections.len(), golden.picture));
+    }
+    Ok(renewed)
 }
 
 fn run_both(model: &Model, settings: &BackendSettings, finding: &mut Finding) {
