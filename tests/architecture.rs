@@ -63,6 +63,7 @@ const CENTRAL: &[&str] = &[
     "api",
     "ui",
     "replay",
+    "training",
     "serve",
     "cli",
 ];

@@ -12,7 +12,8 @@ use super::model::Defect;
 use super::network::{Network, NetworkError, read_sections};
 use super::replay::{ReplayError, defects_of, read_events};
 use super::serve::{ServeError, import_network, open_store, profile_of, serve};
-use super::store::DefectFilter;
+use super::store::{DefectFilter, Store};
+use super::training::{self, TrainingError};
 use crate::clock::SystemClock;
 use crate::failure::Failure;
 
@@ -24,7 +25,7 @@ pub enum Command {
     Replay(ReplayArguments),
     /// Takes a street network in (.osm.pbf or GeoJSON) and makes the defects anew on it.
     ImportNetwork(ImportArguments),
-    /// Writes the defects to a file or to stdout.
+    /// Writes the defects, or examples to train on.
     Export(ExportArguments),
 }
 
@@ -62,14 +63,17 @@ pub struct ExportArguments {
     config: PathBuf,
     #[arg(long, value_enum, default_value_t = Format::Geojson)]
     format: Format,
-    /// Without it, stdout.
-    #[arg(long, value_name = "FILE")]
+    /// A file, without it stdout; for `training` a folder.
+    #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
+    /// The defects on the map.
     Geojson,
+    /// Evidence that people have confirmed or rejected, to train on: `examples.jsonl` and `images/`.
+    Training,
 }
 
 impl Command {
@@ -139,11 +143,27 @@ async fn export(arguments: ExportArguments) -> Result<(), Failure> {
         return Err(Failure::data(format!("there is no store at {} yet", config.database.display())));
     }
     let store = open_store(&config).await?;
-    let (defects, _) = store.defects(&DefectFilter::default()).await.map_err(ServeError::from)?;
+    let done = match arguments.format {
+        Format::Geojson => match store.defects(&DefectFilter::default()).await {
+            Ok((defects, _)) => write_geojson(&defects, arguments.out.as_deref()),
+            Err(error) => Err(ServeError::from(error).into()),
+        },
+        Format::Training => export_training(&store, arguments.out.as_deref()).await,
+    };
     store.close().await;
-    match arguments.format {
-        Format::Geojson => write_geojson(&defects, arguments.out.as_deref()),
-    }
+    done
+}
+
+async fn export_training(store: &Store, out: Option<&Path>) -> Result<(), Failure> {
+    let Some(folder) = out else {
+        return Err(Failure::usage("--format training writes pictures; name a folder for them: --out DIR"));
+    };
+    let count = training::export(store, folder).await.map_err(|error| match error {
+        TrainingError::Store(error) => ServeError::from(error).into(),
+        write @ TrainingError::Write { .. } => Failure::unavailable(write),
+    })?;
+    eprintln!("{count} examples in {}", folder.display());
+    Ok(())
 }
 
 fn write_geojson(defects: &[Defect], out: Option<&Path>) -> Result<(), Failure> {

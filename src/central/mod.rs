@@ -15,6 +15,7 @@ pub mod profile;
 pub mod replay;
 pub mod serve;
 pub mod store;
+pub mod training;
 pub mod ui;
 
 #[cfg(test)]
