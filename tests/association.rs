@@ -27,7 +27,12 @@ fn event(number: u8, pass: &str, north: f64) -> Event {
             calibrated: true,
             pass: PassTag(pass.into()),
             frames_seen: 3,
-            model: ModelRef { name: "road".into(), version: "0.1.0".into(), sha256: "ab".into() },
+            model: ModelRef {
+                name: "road".into(),
+                version: "0.1.0".into(),
+                sha256: "ab".into(),
+                trial_operation: false,
+            },
             simulated: false,
             has_evidence: false,
         }),

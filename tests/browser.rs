@@ -138,7 +138,12 @@ fn sighting(class: DamageClass, place: EastNorth) -> Event {
             calibrated: true,
             pass: PassTag("00ff".into()),
             frames_seen: 5,
-            model: ModelRef { name: "road".into(), version: "0.1.0".into(), sha256: "ab".repeat(32) },
+            model: ModelRef {
+                name: "road".into(),
+                version: "0.1.0".into(),
+                sha256: "ab".repeat(32),
+                trial_operation: false,
+            },
             simulated: true,
             has_evidence: true,
         }),

@@ -104,7 +104,12 @@ fn event(number: u32) -> Event {
             calibrated: true,
             pass: PassTag(format!("{number}")),
             frames_seen: 3,
-            model: ModelRef { name: "road".into(), version: "0.1.0".into(), sha256: "ab".into() },
+            model: ModelRef {
+                name: "road".into(),
+                version: "0.1.0".into(),
+                sha256: "ab".into(),
+                trial_operation: false,
+            },
             simulated: true,
             has_evidence: true,
         }),

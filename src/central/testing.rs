@@ -46,7 +46,12 @@ pub(in crate::central) fn sighting(number: u32, pass: &str, east: f64, north: f6
             calibrated: true,
             pass: PassTag(pass.to_owned()),
             frames_seen: 4,
-            model: ModelRef { name: "road".into(), version: "0.1.0".into(), sha256: "ab".into() },
+            model: ModelRef {
+                name: "road".into(),
+                version: "0.1.0".into(),
+                sha256: "ab".into(),
+                trial_operation: false,
+            },
             simulated: false,
             has_evidence: false,
         },

@@ -127,7 +127,17 @@ fn model_verdict(config: &EdgeConfig, first: Option<&CameraImage>) -> Verdict {
     let reference = detector.model_ref();
     let text =
         format!("{} {}, its hash is right, runs on {}", reference.name, reference.version, detector.backend_name());
-    let Some(image) = first else { return Verdict::Ok(text) };
+    let verdict = |text: String| {
+        if reference.trial_operation {
+            Verdict::Warn(format!(
+                "{text}; in trial operation: not shown to reach F1 0.40 on a camera it never saw, so people must check \
+                 everything it reports"
+            ))
+        } else {
+            Verdict::Ok(text)
+        }
+    };
+    let Some(image) = first else { return verdict(text) };
     // The first run prepares memory; the second is what a frame costs.
     let mut took = Duration::ZERO;
     for _ in 0..2 {
@@ -137,7 +147,7 @@ fn model_verdict(config: &EdgeConfig, first: Option<&CameraImage>) -> Verdict {
         }
         took = started.elapsed();
     }
-    Verdict::Ok(format!("{text}, one picture in {} ms", took.as_millis()))
+    verdict(format!("{text}, one picture in {} ms", took.as_millis()))
 }
 
 fn spool_verdict(folder: &Path, quota_bytes: u64) -> Verdict {

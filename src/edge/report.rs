@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn reporter(pass: &str) -> Reporter {
-        let model = ModelRef { name: "road".into(), version: "1".into(), sha256: "00".into() };
+        let model = ModelRef { name: "road".into(), version: "1".into(), sha256: "00".into(), trial_operation: false };
         Reporter::new(PassId::from_text(pass).unwrap(), model, false)
     }
 

@@ -118,6 +118,16 @@ pub struct ModelRef {
     pub version: String,
     /// SHA-256 of the model file, lower-case hexadecimal.
     pub sha256: String,
+    /// True when the model was not shown to see well enough through a camera it does not know: people must check all it says.
+    /// Events of before this field existed do not say it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub trial_operation: bool,
+}
+
+// The signature is serde's.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Links the sightings of one pass within one cell of about 100 m, and nothing beyond (see `edge::report`).
@@ -290,7 +300,12 @@ pub(crate) mod tests {
                 calibrated: true,
                 pass: PassTag("00ff".into()),
                 frames_seen: 3,
-                model: ModelRef { name: "road".into(), version: "0.1.0".into(), sha256: "ab".into() },
+                model: ModelRef {
+                    name: "road".into(),
+                    version: "0.1.0".into(),
+                    sha256: "ab".into(),
+                    trial_operation: false,
+                },
                 simulated: false,
                 has_evidence: true,
             }),

@@ -51,7 +51,7 @@ pub fn damage(number: u32, picture: Option<RedactedImage>) -> Draft {
         calibrated: true,
         pass: PassTag(format!("{number:08x}")),
         frames_seen: 3,
-        model: ModelRef { name: "road".into(), version: "0.1.0".into(), sha256: "ab".into() },
+        model: ModelRef { name: "road".into(), version: "0.1.0".into(), sha256: "ab".into(), trial_operation: false },
         simulated: false,
         has_evidence: picture.is_some(),
     };

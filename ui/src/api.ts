@@ -51,7 +51,7 @@ export interface SightingDetail {
   score: number;
   sigma_metres: number;
   frames_seen: number;
-  model: { name: string; version: string; sha256: string };
+  model: { name: string; version: string; sha256: string; trial_operation: boolean };
   calibrated: boolean;
   simulated: boolean;
   evidence_url: string | null;
@@ -68,6 +68,8 @@ export interface Status {
   town: { name: string };
   version: string;
   simulated: boolean;
+  /** A model that has reported was not shown to see well enough through a camera it does not know. */
+  trial_operation: boolean;
   defects: number;
   sightings: number;
   rejected: number;

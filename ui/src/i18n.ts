@@ -5,6 +5,9 @@ import type { Language } from "./api";
 const GERMAN = {
   title: "Straßenschäden",
   simulated: "Simuliert",
+  trial: "Erprobung",
+  trialHint:
+    "Das Modell ist in Erprobung: für Kameras, die es nicht kennt, ist seine Güte nicht nachgewiesen. Jede Meldung muss ein Mensch prüfen; nichts wird von selbst geschlossen.",
   simulatedHint: "Bilder und Schäden stammen aus einer simulierten Stadt, nicht aus einer echten Straße.",
   language: "Sprache",
   connecting: "Verbinde …",
@@ -90,6 +93,9 @@ type Key = keyof typeof GERMAN;
 const ENGLISH: Record<Key, string> = {
   title: "Road defects",
   simulated: "Simulated",
+  trial: "Trial operation",
+  trialHint:
+    "The model is in trial operation: it was not shown to see well enough through cameras it does not know. A person must check every report; nothing is closed by itself.",
   simulatedHint: "Pictures and defects come from a simulated town, not from a real street.",
   language: "Language",
   connecting: "Connecting …",

@@ -30,6 +30,7 @@ pub(super) async fn status_of(api: &Api) -> Result<view::Status, ApiError> {
         town: view::Town { name: inner.town_name.clone() },
         version: env!("CARGO_PKG_VERSION"),
         simulated: counts.simulated,
+        trial_operation: counts.trial_operation,
         defects: counts.defects,
         sightings: counts.sightings,
         rejected: counts.rejected,

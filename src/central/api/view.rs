@@ -21,6 +21,8 @@ pub struct Status {
     pub version: &'static str,
     /// True when any sighting came from a simulated world.
     pub simulated: bool,
+    /// True when any model that has reported is in trial operation: people must check what it says.
+    pub trial_operation: bool,
     pub defects: u64,
     pub sightings: u64,
     pub rejected: u64,
@@ -112,6 +114,8 @@ pub struct Model {
     pub name: String,
     pub version: String,
     pub sha256: String,
+    /// True when it was not shown to see well enough through a camera it does not know.
+    pub trial_operation: bool,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -222,7 +226,12 @@ impl From<SightingWithPicture> for Sighting {
             width_metres: damage.width_metres,
             area_square_metres: damage.area_square_metres,
             frames_seen: damage.frames_seen,
-            model: Model { name: damage.model.name, version: damage.model.version, sha256: damage.model.sha256 },
+            model: Model {
+                name: damage.model.name,
+                version: damage.model.version,
+                sha256: damage.model.sha256,
+                trial_operation: damage.model.trial_operation,
+            },
             calibrated: damage.calibrated,
             simulated: damage.simulated,
             evidence_url: kept.has_picture.then(|| evidence_url(sighting.id)),

@@ -93,6 +93,8 @@ pub struct Counts {
     pub evidence: u64,
     pub sections: u64,
     pub simulated: bool,
+    /// Whether a model in trial operation has reported.
+    pub trial_operation: bool,
     pub last_event_at: Option<OffsetDateTime>,
 }
 

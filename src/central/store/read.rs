@@ -102,7 +102,8 @@ impl Store {
             "SELECT (SELECT count(*) FROM defects) AS defects, (SELECT count(*) FROM sightings) AS sightings, \
              (SELECT count(*) FROM rejected) AS rejected, (SELECT count(*) FROM evidence) AS evidence, \
              (SELECT count(*) FROM sections) AS sections, \
-             EXISTS (SELECT 1 FROM sightings WHERE simulated = 1) AS simulated",
+             EXISTS (SELECT 1 FROM sightings WHERE simulated = 1) AS simulated, \
+             EXISTS (SELECT 1 FROM models WHERE trial = 1) AS trial",
         )
         .fetch_one(&self.shared.readers)
         .await?;
@@ -114,6 +115,7 @@ impl Store {
             evidence: unsigned(row.try_get("evidence")?),
             sections: unsigned(row.try_get("sections")?),
             simulated: row.try_get("simulated")?,
+            trial_operation: row.try_get("trial")?,
             last_event_at: last_event.map(rows::at).transpose()?,
         })
     }

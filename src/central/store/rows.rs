@@ -23,7 +23,8 @@ macro_rules! sighting_columns {
     () => {
         "s.seq, s.id, s.hour, s.class, s.score, s.lat, s.lon, s.east_east, s.east_north, s.north_north, s.heading, \
          s.length, s.width, s.area, s.calibrated, s.simulated, s.has_evidence, s.pass, s.frames_seen, s.defect, \
-         m.name AS model_name, m.version AS model_version, m.sha256 AS model_sha256"
+         m.name AS model_name, m.version AS model_version, m.sha256 AS model_sha256, \
+         m.trial AS model_trial"
     };
 }
 pub(super) use sighting_columns;
@@ -45,6 +46,7 @@ pub(super) fn sighting(row: &SqliteRow) -> Result<StoredSighting, StoreError> {
             name: row.try_get("model_name")?,
             version: row.try_get("model_version")?,
             sha256: row.try_get("model_sha256")?,
+            trial_operation: row.try_get("model_trial")?,
         },
         simulated: row.try_get("simulated")?,
         has_evidence: row.try_get("has_evidence")?,

@@ -8,7 +8,7 @@ use time::macros::datetime;
 use super::*;
 use crate::central::replay::defects_of;
 use crate::central::testing::sighting;
-use crate::schema::EventId;
+use crate::schema::{EventId, PassTag};
 
 const NOW: OffsetDateTime = datetime!(2026-03-17 10:12 UTC);
 
@@ -153,4 +153,47 @@ async fn a_day_of_a_town_goes_in_quickly() {
     println!("{rate:.0} sightings a second into a new store, {} in all", messages.len());
     // The aim is 1,000 a second on an idle machine; this bound leaves room for a busy one.
     assert!(rate > 200.0, "{rate:.0} sightings a second");
+}
+
+fn on_trial(mut sighting: Sighting, trial_operation: bool) -> Sighting {
+    sighting.damage.model.trial_operation = trial_operation;
+    sighting
+}
+
+#[tokio::test]
+async fn a_model_on_trial_is_told_until_it_is_no_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder).await;
+    assert!(!store.counts().await.unwrap().trial_operation);
+    store.commit(&incoming(&[on_trial(sighting(1, "a", 0.0, 0.0, 0.8), true)]), NOW).await.unwrap();
+    assert!(store.counts().await.unwrap().trial_operation);
+    let defect = store.defects(&DefectFilter::default()).await.unwrap().0[0].id;
+    let (_, sightings) = store.defect(defect).await.unwrap().unwrap();
+    assert!(sightings[0].sighting.damage.model.trial_operation);
+    // The same model, whose manifest now shows what was measured.
+    store.commit(&incoming(&[on_trial(sighting(2, "b", 0.0, 0.0, 0.8), false)]), NOW).await.unwrap();
+    assert!(!store.counts().await.unwrap().trial_operation);
+}
+
+#[tokio::test]
+async fn no_sighting_moves_a_defect_on_or_closes_it_least_of_all_one_by_a_model_on_trial() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder).await;
+    let ids: BTreeSet<DefectId> = {
+        store.commit(&incoming(&town(3, 1, 20)), NOW).await.unwrap();
+        store.defects(&DefectFilter::default()).await.unwrap().0.iter().map(|d| d.id).collect()
+    };
+    // Repairs where the damages were, and then nothing there any more, pass after pass.
+    let repaired = town(3, 1, 20).into_iter().enumerate().map(|(index, mut seen)| {
+        seen.id = EventId::from_bytes([100 + index as u8; 16]);
+        seen.damage.class = DamageClass::Repair;
+        seen.damage.pass = PassTag("later".into());
+        on_trial(seen, true)
+    });
+    store.commit(&incoming(&repaired.collect::<Vec<_>>()), NOW).await.unwrap();
+    store.commit(&incoming(&[on_trial(sighting(9_999_999, "z", 900.0, 900.0, 0.9), true)]), NOW).await.unwrap();
+    let (defects, _) = store.defects(&DefectFilter::default()).await.unwrap();
+    assert!(defects.iter().all(|defect| defect.status == DefectStatus::New));
+    let left: BTreeSet<DefectId> = defects.iter().map(|defect| defect.id).collect();
+    assert!(ids.is_subset(&left), "a defect is gone");
 }

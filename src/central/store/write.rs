@@ -155,12 +155,16 @@ async fn insert_sighting(
 }
 
 async fn model_id(transaction: &mut Transaction<'_, Sqlite>, model: &ModelRef) -> Result<i64, StoreError> {
-    sqlx::query("INSERT OR IGNORE INTO models (name, version, sha256) VALUES (?, ?, ?)")
-        .bind(&model.name)
-        .bind(&model.version)
-        .bind(&model.sha256)
-        .execute(&mut **transaction)
-        .await?;
+    sqlx::query(
+        "INSERT INTO models (name, version, sha256, trial) VALUES (?, ?, ?, ?) \
+         ON CONFLICT (name, version, sha256) DO UPDATE SET trial = excluded.trial",
+    )
+    .bind(&model.name)
+    .bind(&model.version)
+    .bind(&model.sha256)
+    .bind(model.trial_operation)
+    .execute(&mut **transaction)
+    .await?;
     Ok(sqlx::query_scalar("SELECT id FROM models WHERE name = ? AND version = ? AND sha256 = ?")
         .bind(&model.name)
         .bind(&model.version)

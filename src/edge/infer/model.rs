@@ -189,7 +189,12 @@ impl ModelSpec {
 
     #[must_use]
     pub fn model_ref(&self) -> ModelRef {
-        ModelRef { name: self.name.clone(), version: self.version.clone(), sha256: self.sha256.clone() }
+        ModelRef {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            sha256: self.sha256.clone(),
+            trial_operation: self.is_on_trial(),
+        }
     }
 }
 

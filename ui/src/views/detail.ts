@@ -185,7 +185,13 @@ function sightings(state: DetailState): HTMLElement {
         "ul",
         { class: "models" },
         ...[...models.values()].map((m) =>
-          h("li", {}, `${m.name} ${m.version} `, h("code", { title: `SHA-256 ${m.sha256}` }, m.sha256.slice(0, 12))),
+          h(
+            "li",
+            {},
+            `${m.name} ${m.version} `,
+            h("code", { title: `SHA-256 ${m.sha256}` }, m.sha256.slice(0, 12)),
+            m.trial_operation && h("p", { class: "warning" }, t("trialHint")),
+          ),
         ),
       ),
     ),

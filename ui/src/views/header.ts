@@ -1,4 +1,4 @@
-/** The top bar: whose town this is, whether it is simulated, whether the line stands, and the language. */
+/** The top bar: whose town this is, whether it is simulated or on trial, whether the line stands, and the language. */
 
 import type { Language, Status } from "../api";
 import { h, outdated, svg } from "../dom";
@@ -22,6 +22,8 @@ export class Header {
         h("h1", { class: "town" }, status === null ? t("title") : `${t("title")} ${status.town.name}`),
         status?.simulated === true &&
           h("span", { class: "simulated", id: "simulated", title: t("simulatedHint") }, t("simulated")),
+        status?.trial_operation === true &&
+          h("span", { class: "simulated", id: "trial", title: t("trialHint") }, t("trial")),
       ),
       h(
         "div",
