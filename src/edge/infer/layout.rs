@@ -317,7 +317,7 @@ mod tests {
                 // Only `yolo` has its candidates last.
                 assert_eq!(fits(&layout, &wider), layout == Layout::Yolo, "{layout:?} {wider:?}");
                 let mut batch = shapes.clone();
-                batch[output].insert(0, 1);
+                batch[output].insert(0, 2);
                 assert!(!fits(&layout, &batch), "{layout:?} {batch:?}");
             }
             assert!(!fits(&layout, &shapes[..shapes.len() - 1]), "{layout:?} without an output");

@@ -102,7 +102,7 @@ pub enum InferError {
         likely.map_or_else(String::new, |name| format!("; that would fit the layout {name:?}"))
     )]
     OutputShape { layout: &'static str, classes: usize, wanted: String, found: String, likely: Option<&'static str> },
-    #[error("the manifest's extent wants a second output of the shape {wanted:?}, the model answers with {found:?}")]
+    #[error("the extent mask wants a second output of the shape {wanted:?}, the model answers with {found:?}")]
     ExtentShape { wanted: [usize; 4], found: Vec<usize> },
     #[error("the manifest names the output {wanted:?}, the model's graph has {}", found.join(", "))]
     OutputName { wanted: String, found: Vec<String> },
