@@ -43,7 +43,7 @@ fn picture(dice: &mut ChaCha8Rng) -> Seen {
         found.push(Detection { box_in_image: random_box(dice), class, score: dice.random_range(0.01..0.7) });
     }
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
-    Seen { found, labelled, origin: Origin::default(), cover: None }
+    Seen { found, labelled, origin: Origin::default(), cover: None, extent: None }
 }
 
 fn corner_and_size(b: &BoundingBox) -> [f64; 4] {

