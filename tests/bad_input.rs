@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
+use umsicht::edge::infer::model::Manifest;
 use umsicht::edge::spool::{MIN_QUOTA_BYTES, Spool};
 
 use crate::support::{damage, outcome, picture, umsicht};
@@ -136,12 +137,15 @@ fn check_tells_what_is_missing() {
         "ok    source    gives pictures of",
         "ok    gnss",
         "warn  camera",
-        "ok    model",
+        "model     road",
         "FAIL  broker",
     ] {
         assert!(text.contains(expected), "{expected} is not in\n{text}");
     }
     assert!(String::from_utf8_lossy(&output.stderr).contains("umsicht: not in place: broker"));
+    let manifest = Manifest::read(&models()).unwrap();
+    let on_trial = manifest.model("road").unwrap().is_on_trial();
+    assert_eq!(text.contains("warn  model") && text.contains("in trial operation"), on_trial, "{text}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod model;
 #[cfg(feature = "ort")]
 mod ort;
 pub mod probe;
+#[cfg(any(feature = "ort", feature = "tract"))]
 mod signature;
 #[cfg(feature = "tract")]
 mod tract;
