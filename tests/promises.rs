@@ -13,6 +13,7 @@ mod central_service;
 mod cli_help;
 mod coco_parity;
 mod config_errors;
+mod edge_replay;
 mod foreign_model;
 mod models_eval;
 mod openapi;
