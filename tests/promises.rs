@@ -18,6 +18,7 @@ mod foreign_model;
 mod models_eval;
 mod openapi;
 mod own_model;
+mod pass_restart;
 mod privacy;
 mod real_drives;
 mod schema_compat;
