@@ -14,6 +14,7 @@ mod cli_help;
 mod coco_parity;
 mod config_errors;
 mod edge_replay;
+mod end_to_end;
 mod foreign_model;
 mod models_eval;
 mod openapi;

@@ -1,6 +1,7 @@
 //! What several promises need: a real Mosquitto that can be killed, a subscriber that collects, events to send.
 
 pub mod clip;
+pub mod demo;
 pub mod mosquitto;
 pub mod onnx;
 
