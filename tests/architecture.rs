@@ -35,6 +35,7 @@ const EDGE: &[&str] = &[
     "track",
     "judge",
     "report",
+    "pass",
     "spool",
     "publish",
     "config",

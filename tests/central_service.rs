@@ -1,9 +1,12 @@
-//! The town's service with a real broker: takes events once, keeps what it cannot read, tells pages what changes.
+//! The town's service with a real broker: takes events once, however often it is killed, keeps what it cannot read, tells
+//! pages what changes.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rumqttc::v5::mqttbytes::QoS;
@@ -19,47 +22,10 @@ use umsicht::schema::event::EventData;
 use umsicht::schema::topic::TopicName;
 use umsicht::schema::{DamageClass, Event, EventId, EventKind, ModelRef, PassTag, RoadDamage, Topic};
 
+use crate::support::mosquitto::{Mosquitto, free_port};
+use crate::support::umsicht;
+
 const WAIT: Duration = Duration::from_secs(30);
-
-struct Mosquitto {
-    process: Child,
-    port: u16,
-    _folder: tempfile::TempDir,
-}
-
-impl Mosquitto {
-    fn start(port: u16) -> Option<Self> {
-        let program =
-            ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"].into_iter().find(|p| std::path::Path::new(p).exists());
-        let Some(program) = program else {
-            eprintln!("SKIPPED: mosquitto is not installed (apt-get install mosquitto); ingest was not tried");
-            return None;
-        };
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("mosquitto.conf");
-        std::fs::write(&config, format!("listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"))
-            .unwrap();
-        let process =
-            Command::new(program).arg("-c").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(started.elapsed() < WAIT, "mosquitto does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Some(Self { process, port, _folder: folder })
-    }
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 fn site() -> TopicName {
     TopicName::new("soest").unwrap()
@@ -162,9 +128,9 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_arrive_once_and_what_is_unreadable_is_kept() {
-    let Some(broker) = Mosquitto::start(free_port()) else { return };
+    let Some(broker) = Mosquitto::start(false) else { return };
     let folder = tempfile::tempdir().unwrap();
-    let (serving, stop) = started(config(&folder, broker.port)).await;
+    let (serving, stop) = started(config(&folder, broker.port())).await;
     wait_for("the broker", async || serving.ingest.is_connected()).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
 
@@ -175,7 +141,7 @@ async fn events_arrive_once_and_what_is_unreadable_is_kept() {
     let picture = Topic::RoadEvidence { site: site(), event_id: event(5).id };
     messages.push((picture.to_string(), vec![0xff, 0xd8, 0xff, 0xe0]));
     let begun = Instant::now();
-    publish(broker.port, messages).await;
+    publish(broker.port(), messages).await;
     let store = serving.store.clone();
     wait_for("all messages", async || {
         let counts = store.counts().await.unwrap();
@@ -250,7 +216,7 @@ async fn a_page_sees_a_new_defect_and_a_broker_that_comes_late() {
         panic!("the stream ended before {name} with {part}");
     };
     next("status", r#""broker_connected":false"#);
-    let Some(_broker) = Mosquitto::start(port) else { return };
+    let Some(_broker) = Mosquitto::start_on(port, false) else { return };
     next("status", r#""broker_connected":true"#);
     wait_for("the subscription", async || {
         publish(port, vec![(damage_topic(), event(1).to_json())]).await;
@@ -265,18 +231,108 @@ async fn a_page_sees_a_new_defect_and_a_broker_that_comes_late() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_while_the_service_is_away_is_taken_later() {
-    let Some(broker) = Mosquitto::start(free_port()) else { return };
+    let Some(broker) = Mosquitto::start(false) else { return };
     let folder = tempfile::tempdir().unwrap();
-    let (serving, stop) = started(config(&folder, broker.port)).await;
+    let (serving, stop) = started(config(&folder, broker.port())).await;
     wait_for("the broker", async || serving.ingest.is_connected()).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     stop.send(()).unwrap();
     serving.finished().await.unwrap();
-    publish(broker.port, (0..300).map(|n| (damage_topic(), event(n).to_json())).collect()).await;
-    let (serving, stop) = started(config(&folder, broker.port)).await;
+    publish(broker.port(), (0..300).map(|n| (damage_topic(), event(n).to_json())).collect()).await;
+    let (serving, stop) = started(config(&folder, broker.port())).await;
     wait_for("all events", async || serving.store.counts().await.unwrap().sightings == 300).await;
     stop.send(()).unwrap();
     serving.finished().await.unwrap();
+}
+
+/// `umsicht central serve` as a process that can be killed.
+struct Service {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Service {
+    fn start(folder: &Path, broker_port: u16) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let config = folder.join("central.toml");
+        let text = format!(
+            "site = \"soest\"\n[town]\nname = \"Soest\"\n[http]\nlisten = \"{address}\"\n\
+             [broker]\nport = {broker_port}\n[store]\ndatabase = \"central.sqlite\"\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = umsicht();
+        command.args(["--log", "error", "central", "serve", "--config"]).arg(&config).stdin(Stdio::null());
+        Self { process: command.spawn().unwrap(), address }
+    }
+
+    /// `None` while it does not answer yet.
+    async fn status(&self) -> Option<serde_json::Value> {
+        let url = format!("http://{}/api/v1/status", self.address);
+        tokio::task::spawn_blocking(move || ureq::get(url).call().ok()?.body_mut().read_json().ok()).await.unwrap()
+    }
+
+    async fn sightings(&self) -> u64 {
+        self.status().await.map_or(0, |status| status["sightings"].as_u64().unwrap())
+    }
+}
+
+/// As a crash does it; also at the end of a test.
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Fails only when it has already ended, and then there is nothing to kill.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_killed_takes_each_event_once() {
+    const KILLS: u64 = 10;
+    let Some(broker) = Mosquitto::start(true) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let port = broker.port();
+    let mut service = Service::start(folder.path(), port);
+    // From the first connection on the broker keeps what the service has not acknowledged.
+    wait_for("the subscription", async || {
+        publish(port, vec![(damage_topic(), event(0).to_json())]).await;
+        service.sightings().await == 1
+    })
+    .await;
+
+    let killing = Arc::new(AtomicBool::new(true));
+    let still_killing = Arc::clone(&killing);
+    let publishing = tokio::spawn(async move {
+        let mut published = 1;
+        while still_killing.load(Ordering::Relaxed) {
+            publish(port, (published..published + 200).map(|n| (damage_topic(), event(n).to_json())).collect()).await;
+            published += 200;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        u64::from(published)
+    });
+    let mut taken = 1;
+    for kill in 0..KILLS {
+        wait_for("the service to take more", async || {
+            let before = taken;
+            taken = service.sightings().await.max(before);
+            taken > before
+        })
+        .await;
+        // At another point of a batch each time.
+        tokio::time::sleep(Duration::from_millis(11 * kill)).await;
+        drop(service);
+        service = Service::start(folder.path(), port);
+    }
+    killing.store(false, Ordering::Relaxed);
+    let published = publishing.await.unwrap();
+    wait_for("all events", async || service.sightings().await >= published).await;
+    // What comes twice would come about now.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let status = service.status().await.unwrap();
+    println!("{published} events over {KILLS} kills");
+    assert!(published > 500, "{published} events are too few to be killed among");
+    let counted = ["sightings", "defects", "rejected"].map(|count| status[count].as_u64().unwrap());
+    assert_eq!(counted, [published, published, 0], "each event is one sighting of its own defect");
 }
 
 #[test]
@@ -291,11 +347,7 @@ fn a_taken_port_and_a_bad_network_are_told_clearly() {
              [store]\ndatabase = \"c.sqlite\"\n{network}"
         );
         std::fs::write(&path, text).unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_umsicht"))
-            .args(["central", "serve", "--config"])
-            .arg(&path)
-            .output()
-            .unwrap();
+        let output = umsicht().args(["central", "serve", "--config"]).arg(&path).output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (code, message) = write(port, "");

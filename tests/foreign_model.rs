@@ -12,16 +12,13 @@ use umsicht::edge::detector::Detector;
 use umsicht::edge::frame::CameraImage;
 use umsicht::edge::infer::BackendChoice;
 
+use crate::support::real_data;
+
 /// Numbers of the COCO list, by the name the pictures are labelled with.
 const PERSON: &[usize] = &[0];
 const VEHICLE: &[usize] = &[2, 3, 5, 7];
 /// Smaller ones are hard for this network.
 const MIN_SIDE_PX: f32 = 48.0;
-
-fn data() -> Option<PathBuf> {
-    let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().skip(1);
-    above.find_map(|folder| Some(folder.join("shared/data")).filter(|data| data.is_dir()))
-}
 
 /// A folder with the weights and a manifest that describes them.
 fn describe(weights: &Path, folder: &Path) {
@@ -52,7 +49,7 @@ fn labelled(text: &str, width: f32, height: f32) -> Vec<(usize, BoundingBox)> {
 
 #[test]
 fn yolox_finds_people_and_vehicles_in_real_pictures() {
-    let Some(data) = data().filter(|data| data.join("weights/yolox_nano_416.onnx").is_file()) else {
+    let Some(data) = real_data().filter(|data| data.join("weights/yolox_nano_416.onnx").is_file()) else {
         eprintln!("SKIPPED: the yolox layout was not tried on real pictures: there is no shared/data with its weights");
         return;
     };

@@ -3,8 +3,35 @@
 //! The pixels are guarded three times: by types (only `anonymise` makes a `RedactedImage`), by the property tests beside
 //! `anonymise`, and here by a look at the sources and by a drive through a poisoned world.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use image::RgbImage;
+use time::macros::datetime;
+use tokio::sync::watch;
+use umsicht::edge::config::MountedCamera;
+use umsicht::edge::detector::Detector;
+use umsicht::edge::fix::FixLog;
+use umsicht::edge::infer::BackendChoice;
+use umsicht::edge::judge::road::RoadJudgeConfig;
+use umsicht::edge::pass::Pass;
+use umsicht::edge::pipeline::{Outbox, Playback, RoadPipeline};
+use umsicht::edge::publish::{BrokerConfig, Publisher, delivered};
+use umsicht::edge::report::PassId;
+use umsicht::edge::spool::{MIN_QUOTA_BYTES, Part, Spool};
+use umsicht::geo::EastNorth;
+use umsicht::schema::EventId;
+use umsicht::schema::topic::TopicName;
+use umsicht::world::drive::{Antenna, Drive, Gnss};
+use umsicht::world::source::windscreen_camera;
+use umsicht::world::things::Part as Body;
+use umsicht::world::{Split, Town, WorldSource};
+
+use crate::support::mosquitto::{Mosquitto, collect};
 
 /// Who may turn pixels into bytes: the guard itself, and the simulated world, which shows nobody.
 const MAY_ENCODE: [&str; 2] = ["src/edge/anonymise.rs", "src/world/pictures.rs"];
@@ -52,4 +79,134 @@ fn sources() -> Vec<(PathBuf, String)> {
     }
     assert!(found.len() > 10, "the source folder was not found");
     found
+}
+
+const WIDTH_PX: u32 = 640;
+const HEIGHT_PX: u32 = 360;
+const FRAMES_PER_SECOND: u32 = 5;
+/// Damages at the carriageway's edge are shown with so much of what lies beside it, at most.
+const SHOWN_BESIDE_METRES: f32 = 2.0;
+/// Nothing that lies on the ground has this colour.
+const MARKER: [f32; 3] = [1.0, 0.0, 1.0];
+
+/// A drive through a town in which everything that is not ground has one colour: people, vehicles with their plates,
+/// houses, trees and the sky. What is sent of it has none of that colour.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_poisoned_world_nothing_leaves_but_road() {
+    let Some(broker) = Mosquitto::start(false) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let town = Arc::new(poisoned_town());
+    let drive = Drive::new(&town.route, datetime!(2026-05-04 08:00 UTC), Duration::from_secs(14));
+    let source = || {
+        WorldSource::new(Arc::clone(&town), drive.clone(), windscreen_camera(WIDTH_PX, HEIGHT_PX), FRAMES_PER_SECOND)
+    };
+    assert_the_poison_is_seen(&source());
+
+    let spool = Arc::new(Spool::open(folder.path(), MIN_QUOTA_BYTES).unwrap().0);
+    let fixes = FixLog::from_fixes(drive.fixes(&town.frame, Gnss::Perfect, Antenna::default(), 5));
+    let (mut source, outbox) = (source(), Outbox::Spool(Arc::clone(&spool)));
+    tokio::task::spawn_blocking(move || {
+        pipeline(fixes, outbox).run(&mut source, Playback::EVERY_FRAME, &AtomicBool::new(false))
+    })
+    .await
+    .unwrap()
+    .unwrap();
+    let kept = pictures_in(&spool);
+    assert!(kept.len() >= 3, "only {} pictures were made", kept.len());
+    for (id, jpeg) in &kept {
+        let picture = image::load_from_memory(jpeg).unwrap().into_rgb8();
+        assert_eq!(poisoned_pixels(&picture), 0, "the picture of {id} shows more than road");
+    }
+
+    let collected = collect(broker.port());
+    let name = |text: &str| TopicName::new(text).unwrap();
+    let link = BrokerConfig { host: "127.0.0.1".into(), port: broker.port(), client_id: "edge".into() };
+    let publisher = Publisher::new(link, name("soest"), name("bauhof-3"), Arc::clone(&spool));
+    let (mut stats, (stop, stopped)) = (publisher.stats(), watch::channel(false));
+    let publishing = tokio::spawn(publisher.run(stopped));
+    tokio::time::timeout(Duration::from_secs(60), delivered(&spool, &mut stats)).await.expect("all is sent in time");
+    stop.send_replace(true);
+    publishing.await.unwrap();
+    let sent = |id: &EventId| collected.on(&format!("umsicht/1/soest/road/evidence/{id}"));
+    let started = Instant::now();
+    while kept.keys().any(|id| sent(id).is_empty()) {
+        assert!(started.elapsed() < Duration::from_secs(10), "only these arrived: {:?}", collected.topics());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(kept.iter().all(|(id, jpeg)| sent(id)[0] == *jpeg), "what was looked at is what was sent");
+    let evidence = collected.topics().iter().filter(|topic| topic.contains("/evidence/")).count();
+    assert_eq!(evidence, kept.len(), "nothing else was sent");
+}
+
+/// Nobody stands on ground that may be shown: to find people and vehicles there is a model's part, not geometry's.
+fn poisoned_town() -> Town {
+    let mut town = Town::generate(3, Split::Test);
+    (town.scene.look.sky_low, town.scene.look.sky_high) = (MARKER, MARKER);
+    for thing in &mut town.scene.things {
+        let here = thing.pose.position;
+        let Some(place) = town.scene.index.place(here.east_metres as f32, here.north_metres as f32) else { continue };
+        if place.beyond < SHOWN_BESIDE_METRES {
+            let outward = f64::from((SHOWN_BESIDE_METRES + 1.0) * place.left.signum());
+            let (east, north) = (f64::from(place.direction.0), f64::from(place.direction.1));
+            thing.pose.position =
+                EastNorth::new(here.east_metres - outward * north, here.north_metres + outward * east);
+        }
+    }
+    for body in town.scene.things.iter_mut().flat_map(|thing| &mut thing.parts) {
+        match body {
+            Body::Block { colour, windows, .. } => (*colour, *windows) = (MARKER, false),
+            Body::Crown { colour, .. } => *colour = MARKER,
+        }
+    }
+    town
+}
+
+/// In every frame, above the horizon and below it: else this test would prove nothing.
+fn assert_the_poison_is_seen(source: &WorldSource) {
+    let horizon_px = windscreen_camera(WIDTH_PX, HEIGHT_PX).horizon_y_px(f64::from(WIDTH_PX) / 2.0).ceil() as u32;
+    for number in (0..70).step_by(10) {
+        let pixels = source.frame(number).picture.pixels;
+        let below = image::imageops::crop_imm(&pixels, 0, horizon_px, WIDTH_PX, HEIGHT_PX - horizon_px).to_image();
+        let share = |picture: &RgbImage| poisoned_pixels(picture) as f32 / (picture.width() * picture.height()) as f32;
+        assert!(share(&pixels) > 0.1, "frame {number} shows {:.3} poison", share(&pixels));
+        assert!(share(&below) > 0.005, "frame {number} shows {:.3} poison below the horizon", share(&below));
+    }
+}
+
+/// Pixels near the marker's hue, whatever light, haze and compression have made of it.
+fn poisoned_pixels(picture: &RgbImage) -> usize {
+    picture.pixels().filter(|pixel| pixel.0[0].min(pixel.0[2]).saturating_sub(pixel.0[1]) > 40).count()
+}
+
+fn pipeline(fixes: FixLog, outbox: Outbox) -> RoadPipeline<'static> {
+    let camera = windscreen_camera(WIDTH_PX, HEIGHT_PX);
+    RoadPipeline {
+        site: TopicName::new("soest").unwrap(),
+        pass: Pass::OfOneRun(PassId::random()),
+        fixes,
+        camera: Some(MountedCamera {
+            intrinsics: camera.intrinsics,
+            mounting: camera.mounting,
+            antenna_forward_metres: 0.0,
+            antenna_left_metres: 0.0,
+        }),
+        judge: RoadJudgeConfig::default(),
+        simulated: true,
+        detector: Detector::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models"), "road", BackendChoice::Tract)
+            .unwrap(),
+        outbox,
+        observer: Box::new(|_, _| {}),
+        counters: Arc::default(),
+    }
+}
+
+fn pictures_in(spool: &Spool) -> BTreeMap<EventId, Vec<u8>> {
+    let (mut taken, mut pictures) = (BTreeSet::new(), BTreeMap::new());
+    while let Some(item) = spool.next_to_send(&taken).unwrap() {
+        taken.insert(item.ticket);
+        if item.part == Part::Evidence {
+            pictures.insert(item.id, item.payload);
+        }
+    }
+    pictures
 }

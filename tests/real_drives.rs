@@ -3,7 +3,7 @@
 //!
 //! Needs real data that is no part of this project: `shared/data` beside the checkout, or in a folder above it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use umsicht::edge::config::assumed_camera;
@@ -14,17 +14,10 @@ use umsicht::edge::judge::road::{RoadJudge, RoadJudgeConfig, Sighting};
 use umsicht::geo::{EastNorth, LatLon, LocalFrame};
 use umsicht::schema::DamageClass;
 
+use crate::support::real_data;
+
 const WIDTH_PX: u32 = 1024;
 const HEIGHT_PX: u32 = 630;
-
-fn drives() -> Option<PathBuf> {
-    let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    let found = above.find_map(|folder| Some(folder.join("shared/data/drives")).filter(|data| data.is_dir()));
-    if found.is_none() {
-        eprintln!("SKIPPED: there is no shared/data with real drives");
-    }
-    found
-}
 
 struct Still {
     at_seconds: f64,
@@ -99,7 +92,7 @@ fn overlaps(a: &Sighting, b: &Sighting) -> bool {
 }
 
 fn check(drive: &str, log: &str) {
-    let Some(folder) = drives() else { return };
+    let Some(folder) = real_data().map(|data| data.join("drives")) else { return };
     let stills = read(&folder, drive);
     let boxes: usize = stills.iter().map(|still| still.boxes.len()).sum();
     let found = sightings(&folder, drive, log);

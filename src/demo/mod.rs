@@ -25,6 +25,7 @@ use crate::edge::config::FramePolicy;
 use crate::edge::detector::Detector;
 use crate::edge::infer::BackendSettings;
 use crate::edge::judge::road::RoadJudgeConfig;
+use crate::edge::pass::Pass;
 use crate::edge::pipeline::{Counters, Outbox, Playback, RoadPipeline};
 use crate::edge::publish::{BrokerConfig, Publisher};
 use crate::edge::report::PassId;
@@ -135,7 +136,7 @@ async fn demo(command: Command) -> Result<(), Failure> {
         tokio::task::spawn_blocking(move || {
             let pipeline = RoadPipeline {
                 site,
-                pass_id: PassId::random(),
+                pass: Pass::OfOneRun(PassId::random()),
                 fixes,
                 camera,
                 judge: RoadJudgeConfig::default(),

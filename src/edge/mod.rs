@@ -2,7 +2,7 @@
 //!
 //! Flow, and import order:
 //! source → frame (+ fix, captured_at) → preprocess → infer → postprocess, extent → locate → anonymise → track → judge →
-//! report → spool → publish.
+//! report → pass → spool → publish.
 
 pub mod anonymise;
 pub mod camera;
@@ -17,6 +17,7 @@ pub mod frame;
 pub mod infer;
 pub mod judge;
 pub mod locate;
+pub mod pass;
 pub mod pipeline;
 pub mod postprocess;
 pub mod preprocess;

@@ -17,6 +17,7 @@ use crate::edge::fix::{DEFAULT_MAX_GAP_MILLIS, FixError, FixLog};
 use crate::edge::frame::Frame;
 use crate::edge::infer::BackendSettings;
 use crate::edge::judge::road::RoadJudgeConfig;
+use crate::edge::pass::Pass;
 use crate::edge::pipeline::{Counters, Outbox, OutboxError, PipelineError, Playback, RoadPipeline};
 use crate::edge::report::PassId;
 use crate::edge::source::images::Timing;
@@ -91,7 +92,7 @@ impl Replay {
         let backend = detector.backend_name();
         RoadPipeline {
             site: setting.site,
-            pass_id: self.pass_id.clone().unwrap_or_else(PassId::random),
+            pass: Pass::OfOneRun(self.pass_id.clone().unwrap_or_else(PassId::random)),
             fixes,
             camera: setting.camera,
             judge: RoadJudgeConfig::default(),

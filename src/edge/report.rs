@@ -3,21 +3,27 @@
 //! Privacy: the payload names no time finer than the hour and no vehicle. A [`PassTag`] tells the town which sightings
 //! belong to one pass, because two sightings of one pass are never the same damage; it does so only within one cell of
 //! about 100 m, so that tags of neighbouring cells cannot be joined into a track. The tag is the start of
-//! SHA-256(pass id ‖ cell ‖ visit); whoever does not know the device's pass id can neither compute nor link tags.
+//! SHA-256(pass id ‖ cell ‖ start of the visit); whoever does not know the device's pass id can neither compute nor link tags.
+//!
+//! A restart in the middle of a pass, at a traffic light perhaps, shows again what stands before the vehicle. [`Memory`] is
+//! what the next run must know so that this stays one pass and is not reported twice.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::edge::judge::road::Sighting;
-use crate::geo::LatLon;
-use crate::schema::{ModelRef, PassTag, RoadDamage};
+use crate::geo::{LatLon, distance_metres};
+use crate::schema::{DamageClass, ModelRef, PassTag, RoadDamage};
 
-/// Random secret of one run of a device; persisted on the device, never sent.
-#[derive(Clone, PartialEq, Eq)]
+/// Random secret of one pass of a device, which is one run of it unless a restart interrupts the pass; kept on the device,
+/// never sent.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct PassId(String);
 
 impl PassId {
@@ -48,14 +54,67 @@ impl fmt::Debug for PassId {
 /// About 111 m × 107 m at 50° north.
 const CELL_LAT_DEGREES: f64 = 0.001;
 const CELL_LON_DEGREES: f64 = 0.0015;
-/// Coming back to a cell after so long is another pass.
-const ABSENCE: Duration = Duration::from_secs(30);
+/// Coming back to a cell after so long is another visit, and running again after so long another pass.
+pub const ABSENCE: Duration = Duration::from_secs(30);
+/// For so long after a restart the vehicle may still stand before what was reported until then.
+const STILL_THERE: Duration = Duration::from_secs(120);
+/// So far apart may two runs place the same thing, beyond half its length.
+const SAME_PLACE_METRES: f64 = 1.5;
 
 type Cell = (i32, i32);
 
 fn cell_of(position: LatLon) -> Cell {
     let index = |value: f64, step: f64| (value / step).floor() as i32;
     (index(position.lat, CELL_LAT_DEGREES), index(position.lon, CELL_LON_DEGREES))
+}
+
+/// What a run leaves to the next one: it reaches back no further than [`STILL_THERE`], so it is no track.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    pass_id: PassId,
+    #[serde(with = "time::serde::rfc3339")]
+    last_frame_at: OffsetDateTime,
+    visits: Vec<(Cell, Visit)>,
+    reported: Vec<Reported>,
+}
+
+impl Memory {
+    #[must_use]
+    pub fn pass_id(&self) -> &PassId {
+        &self.pass_id
+    }
+
+    /// Whether a frame of this time belongs to the same pass. One of an earlier time does not: its drive is another one.
+    #[must_use]
+    pub fn goes_on_at(&self, frame_at: OffsetDateTime) -> bool {
+        let away = frame_at - self.last_frame_at;
+        !away.is_negative() && away < ABSENCE
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Visit {
+    #[serde(with = "time::serde::rfc3339")]
+    began_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    last_at: OffsetDateTime,
+}
+
+/// A sighting that was reported, as far as it takes to know it again.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Reported {
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+    class: DamageClass,
+    position: LatLon,
+    length_metres: f64,
+}
+
+impl Reported {
+    fn is_same_thing(&self, sighting: &Sighting) -> bool {
+        let reach_metres = SAME_PLACE_METRES + 0.5 * self.length_metres.max(sighting.length_metres);
+        self.class.same_group(sighting.class) && distance_metres(self.position, sighting.position) <= reach_metres
+    }
 }
 
 /// Turns the sightings of one run into payloads.
@@ -65,47 +124,83 @@ pub struct Reporter {
     model: ModelRef,
     simulated: bool,
     visits: HashMap<Cell, Visit>,
-}
-
-#[derive(Debug)]
-struct Visit {
-    number: u32,
-    last_at: OffsetDateTime,
+    /// Of this run.
+    reported: Vec<Reported>,
+    /// Of the runs before it; each is met again once at most.
+    reported_before: Vec<Reported>,
 }
 
 impl Reporter {
     #[must_use]
     pub fn new(pass_id: PassId, model: ModelRef, simulated: bool) -> Self {
-        Self { pass_id, model, simulated, visits: HashMap::new() }
+        let (visits, reported, reported_before) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { pass_id, model, simulated, visits, reported, reported_before }
     }
 
-    /// The payload of a sighting. Sightings come in the order in which the vehicle passed them.
-    pub fn draft(&mut self, sighting: &Sighting) -> RoadDamage {
-        RoadDamage {
-            class: sighting.class,
+    /// Goes on with the pass of an earlier run.
+    #[must_use]
+    pub fn resume(memory: Memory, model: ModelRef, simulated: bool) -> Self {
+        Self {
+            visits: memory.visits.into_iter().collect(),
+            reported_before: memory.reported,
+            ..Self::new(memory.pass_id, model, simulated)
+        }
+    }
+
+    /// What the next run must know when this one ends after the frame of `last_frame_at`.
+    #[must_use]
+    pub fn memory(&self, last_frame_at: OffsetDateTime) -> Memory {
+        let lately = |at: OffsetDateTime| last_frame_at - at < ABSENCE;
+        let mut visits: Vec<(Cell, Visit)> = self
+            .visits
+            .iter()
+            .filter(|(_, visit)| lately(visit.last_at))
+            .map(|(cell, visit)| (*cell, *visit))
+            .collect();
+        visits.sort_by_key(|(cell, _)| *cell);
+        let still_there = self.reported_before.iter().filter(|reported| last_frame_at - reported.at < STILL_THERE);
+        let reported =
+            still_there.chain(self.reported.iter().filter(|reported| lately(reported.at))).copied().collect();
+        Memory { pass_id: self.pass_id.clone(), last_frame_at, visits, reported }
+    }
+
+    /// The payload of a sighting that was completed at `now`; `None` when an earlier run of this pass has reported it.
+    /// Sightings come in the order in which the vehicle passed them.
+    pub fn draft(&mut self, sighting: &Sighting, now: OffsetDateTime) -> Option<RoadDamage> {
+        self.reported_before.retain(|reported| now - reported.at < STILL_THERE);
+        if let Some(known) = self.reported_before.iter().position(|reported| reported.is_same_thing(sighting)) {
+            self.reported_before.remove(known);
+            return None;
+        }
+        let (class, position, length_metres) = (sighting.class, sighting.position, sighting.length_metres);
+        self.reported.retain(|reported| now - reported.at < ABSENCE);
+        self.reported.push(Reported { at: now, class, position, length_metres });
+        Some(RoadDamage {
+            class,
             score: sighting.score.clamp(0.0, 1.0),
-            position: sighting.position,
+            position,
             position_covariance: sighting.position_covariance,
             heading_degrees: sighting.heading_degrees,
-            length_metres: sighting.length_metres,
+            length_metres,
             width_metres: sighting.width_metres,
             area_square_metres: sighting.area_square_metres,
             calibrated: sighting.calibrated,
-            pass: self.tag(cell_of(sighting.position), sighting.best_seen_at),
+            pass: self.tag(cell_of(position), sighting.best_seen_at),
             frames_seen: sighting.frames_seen,
             model: self.model.clone(),
             simulated: self.simulated,
             has_evidence: sighting.picture.is_some(),
-        }
+        })
     }
 
     fn tag(&mut self, cell: Cell, at: OffsetDateTime) -> PassTag {
-        let visit = self.visits.entry(cell).or_insert(Visit { number: 0, last_at: at });
+        let visit = self.visits.entry(cell).or_insert(Visit { began_at: at, last_at: at });
         if at - visit.last_at >= ABSENCE {
-            visit.number += 1;
+            visit.began_at = at;
         }
         visit.last_at = visit.last_at.max(at);
-        let secret = format!("{}|{}|{}|{}", self.pass_id.as_str(), cell.0, cell.1, visit.number);
+        let began_at = visit.began_at.unix_timestamp_nanos();
+        let secret = format!("{}|{}|{}|{began_at}", self.pass_id.as_str(), cell.0, cell.1);
         let digest = Sha256::digest(secret.as_bytes());
         PassTag(format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|k| digest[k]))))
     }
@@ -140,16 +235,55 @@ mod tests {
         Reporter::new(PassId::from_text(pass).unwrap(), model, false)
     }
 
+    fn tag(reporter: &mut Reporter, lat: f64, at: OffsetDateTime) -> PassTag {
+        reporter.draft(&sighting(lat, at), at).expect("not reported before").pass
+    }
+
+    const START: OffsetDateTime = datetime!(2026-05-01 10:00 UTC);
+
     #[test]
     fn a_pass_is_linked_within_a_cell_and_nowhere_else() {
-        let start = datetime!(2026-05-01 10:00 UTC);
         let mut one = reporter("a");
-        let first = one.draft(&sighting(50.0002, start)).pass;
-        assert_eq!(first, one.draft(&sighting(50.0008, start + Duration::from_secs(8))).pass);
-        assert_ne!(first, one.draft(&sighting(50.0012, start + Duration::from_secs(12))).pass, "another cell");
-        assert_ne!(first, one.draft(&sighting(50.0002, start + Duration::from_secs(300))).pass, "another visit");
-        assert_ne!(first, reporter("b").draft(&sighting(50.0002, start)).pass, "another run");
-        assert_eq!(first, reporter("a").draft(&sighting(50.0002, start)).pass, "the same run read again");
+        let first = tag(&mut one, 50.0002, START);
+        assert_eq!(first, tag(&mut one, 50.0008, START + Duration::from_secs(8)));
+        assert_ne!(first, tag(&mut one, 50.0012, START + Duration::from_secs(12)), "another cell");
+        assert_ne!(first, tag(&mut one, 50.0002, START + Duration::from_secs(300)), "another visit");
+        assert_ne!(first, tag(&mut reporter("b"), 50.0002, START), "another run");
+        assert_eq!(first, tag(&mut reporter("a"), 50.0002, START), "the same run read again");
+    }
+
+    #[test]
+    fn a_run_that_goes_on_keeps_the_pass_and_reports_nothing_twice() {
+        let mut before = reporter("a");
+        let first = tag(&mut before, 50.0002, START);
+        let memory = before.memory(START);
+        let json = serde_json::to_string(&memory).unwrap();
+        assert_eq!(serde_json::from_str::<Memory>(&json).unwrap(), memory);
+        let mut after = Reporter::resume(memory, before.model.clone(), false);
+        let later = START + Duration::from_secs(20);
+        let again = sighting(50.000_205, later);
+        assert_eq!(after.draft(&again, later), None, "half a metre beside it is the same thing");
+        let other = sighting(50.0003, later);
+        assert_eq!(after.draft(&other, later).unwrap().pass, first, "the next thing on the same visit");
+        assert!(after.draft(&again, later).is_some(), "a second thing there is another one");
+    }
+
+    #[test]
+    fn a_memory_goes_on_for_a_while_and_never_backwards() {
+        let memory = reporter("a").memory(START);
+        assert!(memory.goes_on_at(START) && memory.goes_on_at(START + Duration::from_secs(29)));
+        assert!(!memory.goes_on_at(START + ABSENCE) && !memory.goes_on_at(START - Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_memory_is_no_track() {
+        let mut driven = reporter("a");
+        for second in 0..600 {
+            let at = START + Duration::from_secs(second);
+            tag(&mut driven, 50.0 + 0.0001 * second as f64, at);
+        }
+        let memory = driven.memory(START + Duration::from_secs(600));
+        assert!(memory.reported.len() < 30 && memory.visits.len() < 5, "{memory:?}");
     }
 
     #[test]

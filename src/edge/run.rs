@@ -3,8 +3,6 @@
 //! The publisher starts before anything else, so that a device whose camera fails still sends what it had seen. SIGTERM and
 //! SIGINT end the run in order: open tracks are judged and committed, the spool is written down, the broker told.
 
-use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,6 +13,7 @@ use tokio::sync::watch;
 use crate::edge::config::EdgeConfig;
 use crate::edge::detector::Detector;
 use crate::edge::judge::road::RoadJudgeConfig;
+use crate::edge::pass::Pass;
 use crate::edge::pipeline::{Counters, Outbox, PipelineError, Playback, RoadPipeline};
 use crate::edge::publish::{Publisher, delivered};
 use crate::edge::replay::read_fixes;
@@ -73,8 +72,6 @@ pub fn run(config: &EdgeConfig, pass_id: Option<PassId>) -> Result<(), Failure> 
 }
 
 fn judge(config: &EdgeConfig, pass_id: Option<PassId>, spool: &Arc<Spool>, stop: &AtomicBool) -> Result<(), Failure> {
-    let pass_id = pass_id.unwrap_or_else(PassId::random);
-    keep_pass_id(&config.spool.folder, &pass_id)?;
     let fixes = read_fixes(&config.gnss.file, config.gnss.max_gap_millis)?;
     let starts_at = config.starts_at.or(fixes.first_at());
     let starts_at = starts_at.ok_or_else(|| Failure::data(format!("{}: holds no fix", config.gnss.file.display())))?;
@@ -82,7 +79,7 @@ fn judge(config: &EdgeConfig, pass_id: Option<PassId>, spool: &Arc<Spool>, stop:
     let counters = Arc::new(Counters::default());
     let result = RoadPipeline {
         site: config.site.clone(),
-        pass_id,
+        pass: Pass::kept_in(&config.spool.folder, pass_id),
         fixes,
         camera: config.camera,
         judge: RoadJudgeConfig::default(),
@@ -118,16 +115,4 @@ async fn stop_on_signal(stop: watch::Sender<bool>, stop_judging: Arc<AtomicBool>
     stop.send_replace(true);
     // The sender lives on, so that a wait for it does not end for another reason.
     std::future::pending::<()>().await;
-}
-
-/// Written before the first frame, replaced as a whole.
-fn keep_pass_id(folder: &Path, pass_id: &PassId) -> Result<(), Failure> {
-    let write = || -> std::io::Result<()> {
-        let (new, kept) = (folder.join("pass_id.new"), folder.join("pass_id"));
-        let mut file = std::fs::File::create(&new)?;
-        writeln!(file, "{}", pass_id.as_str())?;
-        file.sync_all()?;
-        std::fs::rename(new, kept)
-    };
-    write().map_err(|e| Failure::unavailable(format!("{}: the pass id cannot be kept: {e}", folder.display())))
 }

@@ -1,9 +1,11 @@
 //! What several promises need: a real Mosquitto that can be killed, a subscriber that collects, events to send.
 
+pub mod clip;
+pub mod demo;
 pub mod mosquitto;
 pub mod onnx;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use image::{Rgb, RgbImage};
@@ -22,6 +24,17 @@ pub fn umsicht() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_umsicht"));
     command.env_remove("RUST_LOG");
     command
+}
+
+/// Real data that is no part of this project: `shared/data` beside the checkout, or in a folder above it. `None`, said
+/// loudly, where there is none.
+pub fn real_data() -> Option<PathBuf> {
+    let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let found = above.find_map(|folder| Some(folder.join("shared/data")).filter(|data| data.is_dir()));
+    if found.is_none() {
+        eprintln!("SKIPPED: there is no shared/data, this promise was not tested on real drives and pictures");
+    }
+    found
 }
 
 /// Its exit code and stderr, with `folder` written as `DIR`.

@@ -20,9 +20,13 @@ pub struct Mosquitto {
 impl Mosquitto {
     /// `None`, said loudly, where it is not installed.
     pub fn start(persistence: bool) -> Option<Self> {
+        Self::start_on(free_port(), persistence)
+    }
+
+    /// On a port that was told to somebody before.
+    pub fn start_on(port: u16, persistence: bool) -> Option<Self> {
         let program = Self::program()?;
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut text = format!("listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nuser root\n");
         if persistence {
             let location = folder.path().display();
@@ -36,7 +40,8 @@ impl Mosquitto {
         Some(broker)
     }
 
-    fn program() -> Option<PathBuf> {
+    /// `None`, said loudly, where it is not installed.
+    pub fn program() -> Option<PathBuf> {
         let found =
             ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"].map(PathBuf::from).into_iter().find(|p| p.exists());
         if found.is_none() {
@@ -83,6 +88,11 @@ impl Drop for Mosquitto {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A loopback port that nobody uses at the moment.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Payloads by topic and in the order of arrival; doubles included.

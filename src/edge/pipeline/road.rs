@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use time::OffsetDateTime;
+
 use crate::clock::hour_of;
 use crate::edge::config::{MountedCamera, assumed_camera};
 use crate::edge::detection::Detection;
@@ -12,9 +14,10 @@ use crate::edge::frame::Frame;
 use crate::edge::infer::InferError;
 use crate::edge::judge::road::{RoadJudge, RoadJudgeConfig, Sighting};
 use crate::edge::locate::AntennaOffset;
+use crate::edge::pass::{Pass, PassError};
 use crate::edge::pipeline::feed::{add, feed};
 use crate::edge::pipeline::{Counters, Outbox, OutboxError, Playback};
-use crate::edge::report::{PassId, Reporter};
+use crate::edge::report::Reporter;
 use crate::edge::source::{FrameSource, SourceError};
 use crate::edge::spool::{Draft, SpoolError};
 use crate::failure::Failure;
@@ -33,6 +36,8 @@ pub enum PipelineError {
     Infer(#[from] InferError),
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+    #[error(transparent)]
+    Pass(#[from] PassError),
     #[error("the model has the class {0:?}, which is no road damage; take a road model (D00, D10, D20, D40, Repair)")]
     ForeignClass(String),
     #[error(
@@ -49,7 +54,7 @@ impl From<PipelineError> for Failure {
             PipelineError::PictureSize { .. } | PipelineError::ForeignClass(_) => Self::usage(error),
             PipelineError::Source(_) => Self::data(error),
             PipelineError::Outbox(OutboxError::Spool(SpoolError::EvidenceTooLarge(_))) => Self::bug(error),
-            PipelineError::Outbox(_) => Self::unavailable(error),
+            PipelineError::Outbox(_) | PipelineError::Pass(_) => Self::unavailable(error),
         }
     }
 }
@@ -57,7 +62,7 @@ impl From<PipelineError> for Failure {
 /// What a run needs to know beside its source.
 pub struct RoadPipeline<'o> {
     pub site: TopicName,
-    pub pass_id: PassId,
+    pub pass: Pass,
     pub fixes: FixLog,
     /// `None` assumes a survey camera and reports everything as uncalibrated.
     pub camera: Option<MountedCamera>,
@@ -68,6 +73,13 @@ pub struct RoadPipeline<'o> {
     pub outbox: Outbox,
     pub observer: Observer<'o>,
     pub counters: Arc<Counters>,
+}
+
+/// What a run knows from its first frame on.
+struct Judging {
+    judge: RoadJudge,
+    reporter: Reporter,
+    last_frame_at: OffsetDateTime,
 }
 
 impl RoadPipeline<'_> {
@@ -81,28 +93,34 @@ impl RoadPipeline<'_> {
         stop: &AtomicBool,
     ) -> Result<(), PipelineError> {
         let classes = self.damage_classes()?;
-        let mut reporter = Reporter::new(self.pass_id.clone(), self.detector.model_ref(), self.simulated);
-        let mut judge = None;
+        let mut judging: Option<Judging> = None;
         let counters = Arc::clone(&self.counters);
         let fixes = std::mem::replace(&mut self.fixes, FixLog::from_fixes(Vec::new()));
         let read = feed(source, &fixes, playback, &counters, stop, |frame| {
-            let judge = match &mut judge {
-                Some(judge) => judge,
-                None => judge.insert(self.judge_for(&frame)?),
+            let judging = match &mut judging {
+                Some(judging) => judging,
+                None => judging.insert(self.start(&frame)?),
             };
             let detections = self.detector.detect(&frame.image)?;
             let detections: Vec<_> = detections.into_iter().map(|d| (classes[d.class], d)).collect();
-            let sightings = judge.observe(&frame, &detections, self.detector.extent());
+            let sightings = judging.judge.observe(&frame, &detections, self.detector.extent());
             (self.observer)(&frame, &detections);
             add(&counters.frames, 1);
             add(&counters.frames_without_fix, u64::from(frame.fix.is_none()));
             add(&counters.detections, detections.len() as u64);
-            self.report(&mut reporter, sightings)
+            self.report(judging, sightings, frame.captured_at)
         })?;
-        if let Some(mut judge) = judge {
-            self.report(&mut reporter, judge.finish())?;
+        if let Some(mut judging) = judging {
+            let (open, last_frame_at) = (judging.judge.finish(), judging.last_frame_at);
+            self.report(&mut judging, open, last_frame_at)?;
         }
         Ok(read?)
+    }
+
+    /// The first frame tells what camera it is and which pass.
+    fn start(&self, frame: &Frame) -> Result<Judging, PipelineError> {
+        let reporter = self.pass.reporter(frame.captured_at, self.detector.model_ref(), self.simulated);
+        Ok(Judging { judge: self.judge_for(frame)?, reporter, last_frame_at: frame.captured_at })
     }
 
     fn damage_classes(&self) -> Result<Vec<DamageClass>, PipelineError> {
@@ -126,22 +144,33 @@ impl RoadPipeline<'_> {
         Ok(RoadJudge::new(camera, true, RoadJudgeConfig { antenna, ..self.judge.clone() }))
     }
 
-    fn report(&mut self, reporter: &mut Reporter, sightings: Vec<Sighting>) -> Result<(), PipelineError> {
-        if sightings.is_empty() {
-            return Ok(());
-        }
+    /// Commits what became sightings with the frame of `frame_at`.
+    fn report(
+        &mut self,
+        judging: &mut Judging,
+        sightings: Vec<Sighting>,
+        frame_at: OffsetDateTime,
+    ) -> Result<(), PipelineError> {
+        judging.last_frame_at = frame_at;
         add(&self.counters.sightings, sightings.len() as u64);
-        let drafts = sightings
+        let drafts: Vec<Draft> = sightings
             .into_iter()
-            .map(|sighting| Draft {
-                source: format!("/umsicht/{}", self.site),
-                time: hour_of(sighting.best_seen_at),
-                data: EventData::RoadDamage(reporter.draft(&sighting)),
-                picture: sighting.picture,
+            .filter_map(|sighting| {
+                let damage = judging.reporter.draft(&sighting, frame_at)?;
+                Some(Draft {
+                    source: format!("/umsicht/{}", self.site),
+                    time: hour_of(sighting.best_seen_at),
+                    data: EventData::RoadDamage(damage),
+                    picture: sighting.picture,
+                })
             })
             .collect();
-        let ids = self.outbox.commit(drafts)?;
-        add(&self.counters.events, ids.len() as u64);
-        Ok(())
+        let reported = !drafts.is_empty();
+        if reported {
+            let ids = self.outbox.commit(drafts)?;
+            add(&self.counters.events, ids.len() as u64);
+        }
+        // After the commit: a crash in between may report something twice, but loses nothing.
+        Ok(self.pass.keep(&judging.reporter, frame_at, reported)?)
     }
 }

@@ -134,11 +134,13 @@ pub struct Stats {
 
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    #[error("the spool {} is in use by another process; stop that one or set another spool.dir", .0.display())]
+    #[error("the spool {} is in use by another process; stop that one or set another [spool] folder", .0.display())]
     InUse(PathBuf),
     #[error("the spool {} cannot be {doing}: {source}", folder.display())]
     Io { folder: PathBuf, doing: &'static str, source: io::Error },
-    #[error("the spool is full of more urgent events; raise spool.quota_bytes or restore the connection to the broker")]
+    #[error(
+        "the spool is full of more urgent events; raise [spool] quota_bytes or restore the connection to the broker"
+    )]
     Full,
     #[error("a picture of {0} bytes is refused; at most {MAX_EVIDENCE_BYTES} are taken")]
     EvidenceTooLarge(usize),
