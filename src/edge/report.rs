@@ -95,7 +95,7 @@ impl Reporter {
             frames_seen: sighting.frames_seen,
             model: self.model.clone(),
             simulated: self.simulated,
-            has_evidence: sighting.picture.is_some(),
+            has_evidence: sighting.picture.is_ok(),
         }
     }
 
@@ -114,6 +114,7 @@ impl Reporter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edge::mask::NoPicture;
     use crate::geo::Covariance;
     use crate::schema::DamageClass;
     use time::macros::datetime;
@@ -131,7 +132,7 @@ mod tests {
             calibrated: true,
             frames_seen: 3,
             best_seen_at: at,
-            picture: None,
+            picture: Err(NoPicture::NotInSight),
         }
     }
 
