@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from boxes import suppress
+from evaluate import read_drive
 from pictures import Picture
 from predict import Seen, open_model, predict
 from privacy_pictures import read_privacy
@@ -196,6 +197,19 @@ def by_source(scorer: Scorer, tally: Tally) -> str:
     return "\n".join(f"  {source} {name}: {count - missed[source, name]} of {count}" for (source, name), count in sorted(total.items()))
 
 
+def damages_touched(model, pictures: list[Picture], rules: Rules, name: str) -> str:
+    """How many labelled damages of a drive a mask touches: those go without a picture, rightly or not."""
+    touched = total = 0
+    for picture in pictures:
+        found = suppress(predict(model, picture.pixels, FLOOR).rows, NMS_IOU, PRIVACY.group_of_class)
+        hidden = masks(found, rules)
+        for _, x0, y0, x1, y1, _ in picture.boxes:
+            apart = (hidden[:, 0] >= x1) | (hidden[:, 2] <= x0) | (hidden[:, 1] >= y1) | (hidden[:, 3] <= y0)
+            touched += bool((~apart).any())
+            total += 1
+    return f"{name}: a mask touches {touched} of {total} labelled damages in {len(pictures)} stills"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True, help="privacy.onnx or a checkpoint")
@@ -203,6 +217,10 @@ def main() -> None:
     parser.add_argument("--manifest", type=Path, help="score with the rules of this file")
     parser.add_argument("--choose", action="store_true", help="search thresholds and dilations on the held-out pictures")
     parser.add_argument("--roads", type=Path, action="append", default=[], help="road pictures: how much of them is masked?")
+    parser.add_argument("--thresholds", type=float, nargs=4, help="other rules, in the order of the classes")
+    parser.add_argument("--dilations", type=float, nargs=4, default=[0.1] * 4)
+    parser.add_argument("--drive", type=Path, action="append", default=[], help="a road drive: how many damages are masked?")
+    parser.add_argument("--drive-boxes", type=Path, action="append", default=[])
     parser.add_argument("--list-missed", action="store_true")
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -212,6 +230,8 @@ def main() -> None:
     rules = shipped_rules(options.manifest) if options.manifest else SAMPLE
     if options.choose:
         rules = scorer.choose()
+    if options.thresholds:
+        rules = tuple(Rule(*pair) for pair in zip(options.thresholds, options.dilations, strict=True))
     for kind, rule in zip(PRIVACY.classes, rules):
         print(f'{kind} = {{ score_threshold = {rule.threshold}, dilation = {rule.dilation} }}')
     tally = scorer.tally(rules)
@@ -221,6 +241,8 @@ def main() -> None:
         pictures = read_privacy(folder)[1]
         roads = Scorer([predict(model, picture.pixels, FLOOR) for picture in pictures], pictures)
         print(report(f"{len(pictures)} held-out pictures of {folder.name}", roads.tally(rules)))
+    for video, boxes in zip(options.drive, options.drive_boxes, strict=True):
+        print(damages_touched(model, read_drive(video, boxes), rules, video.stem))
     if options.list_missed:
         for picture, name, box in tally.missed:
             print(f"  missed: {picture} {name} {box.round().astype(int).tolist()}")
