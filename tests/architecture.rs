@@ -30,6 +30,7 @@ const EDGE: &[&str] = &[
     "postprocess",
     "extent",
     "detector",
+    "mask",
     "locate",
     "anonymise",
     "track",

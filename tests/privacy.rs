@@ -1,7 +1,8 @@
 //! No unmasked region leaves the device.
 //!
 //! The pixels are guarded three times: by types (only `anonymise` makes a `RedactedImage`), by the property tests beside
-//! `anonymise`, and here by a look at the sources and by a drive through a poisoned world.
+//! `anonymise`, and here by a look at the sources and by drives through the real program on which somebody stands beside
+//! the damage.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,14 +11,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use image::RgbImage;
+use image::{Rgb, RgbImage};
+use serde_json::Value;
 use time::macros::datetime;
 use tokio::sync::watch;
 use umsicht::edge::config::MountedCamera;
 use umsicht::edge::detector::Detector;
 use umsicht::edge::fix::FixLog;
-use umsicht::edge::infer::BackendChoice;
+use umsicht::edge::infer::{BackendChoice, BackendSettings};
 use umsicht::edge::judge::road::RoadJudgeConfig;
+use umsicht::edge::mask::Guard;
 use umsicht::edge::pass::Pass;
 use umsicht::edge::pipeline::{Outbox, Playback, RoadPipeline};
 use umsicht::edge::publish::{BrokerConfig, Publisher, delivered};
@@ -32,6 +35,7 @@ use umsicht::world::things::Part as Body;
 use umsicht::world::{Split, Town, WorldSource};
 
 use crate::support::mosquitto::{Mosquitto, collect};
+use crate::support::umsicht;
 
 /// Who may turn pixels into bytes: the guard itself, and the simulated world, which shows nobody.
 const MAY_ENCODE: [&str; 2] = ["src/edge/anonymise.rs", "src/world/pictures.rs"];
@@ -179,6 +183,7 @@ fn poisoned_pixels(picture: &RgbImage) -> usize {
 }
 
 fn pipeline(fixes: FixLog, outbox: Outbox) -> RoadPipeline<'static> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let camera = windscreen_camera(WIDTH_PX, HEIGHT_PX);
     RoadPipeline {
         site: TopicName::new("soest").unwrap(),
@@ -191,9 +196,10 @@ fn pipeline(fixes: FixLog, outbox: Outbox) -> RoadPipeline<'static> {
             antenna_left_metres: 0.0,
         }),
         judge: RoadJudgeConfig::default(),
+        // No model helps here: geometry alone must keep the poison in.
+        guard: Guard::open(&root.join("tests/fixtures/models"), &BackendSettings::default()),
         simulated: true,
-        detector: Detector::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models"), "road", BackendChoice::Tract)
-            .unwrap(),
+        detector: Detector::open(&root.join("models"), "road", BackendChoice::Tract).unwrap(),
         outbox,
         observer: Box::new(|_, _| {}),
         counters: Arc::default(),
@@ -209,4 +215,86 @@ fn pictures_in(spool: &Spool) -> BTreeMap<EventId, Vec<u8>> {
         }
     }
     pictures
+}
+
+const BLOB: &str = "6b23c257905bb1bbe34362b87c2f04e9140e22d0a55b1c8f07cbf3b7ab785245";
+/// The test model scores a cell of 160 pixels by its colours: as a damage in `road`, as somebody in `privacy`.
+const POTHOLE: [u8; 3] = [204, 0, 0];
+const FACE: [u8; 3] = [0, 0, 102];
+
+/// One model of a manifest, on the weights of the test model.
+fn entry(task: &str, hash: &str, classes: &str, threshold: f32, more: &str) -> String {
+    format!(
+        "[[model]]\nname = \"{task}\"\ntask = \"{task}\"\nversion = \"1.0.0\"\nfile = \"blob.onnx\"\nsha256 = \"{hash}\"\n\
+         card = \"blob.md\"\nlicence = \"EUPL-1.2\"\nlayout = \"yolo\"\nclasses = {classes}\nscore_threshold = {threshold}\n\
+         nms_iou = 0.5\n[model.input]\nwidth = 64\nheight = 64\npad_value = 0\nscale = 0.00392156862745098\n{more}"
+    )
+}
+
+fn road() -> String {
+    entry("road", BLOB, r#"["D00", "D10", "D40"]"#, 0.5, "")
+}
+
+/// A face from 0.3 on, grown by a quarter; a red cell is no person below 0.95.
+fn privacy(hash: &str) -> String {
+    let rule = |class, threshold| format!("{class} = {{ score_threshold = {threshold}, dilation = 0.25 }}\n");
+    let rules = rule("face", 0.3) + &rule("licence_plate", 0.3) + &rule("person", 0.95);
+    entry("privacy", hash, r#"["face", "licence_plate", "person"]"#, 0.3, &format!("[model.masks]\n{rules}"))
+}
+
+/// Replays three frames, the second with these cells (column, row, colour), and says whether the one event has a picture.
+fn has_picture(manifest: &str, cells: &[(u32, u32, [u8; 3])]) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let (models, pictures) = (folder.path().join("models"), folder.path().join("pictures"));
+    fs::create_dir(&models).unwrap();
+    fs::create_dir(&pictures).unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
+    fs::copy(fixtures.join("blob.onnx"), models.join("blob.onnx")).unwrap();
+    fs::write(models.join("manifest.toml"), manifest).unwrap();
+    for number in 0..3 {
+        let shown = if number == 1 { cells } else { &[] };
+        let colour =
+            |x, y| shown.iter().find(|cell| (x / 160, y / 160) == (cell.0, cell.1)).map_or([0; 3], |cell| cell.2);
+        RgbImage::from_fn(640, 640, |x, y| Rgb(colour(x, y))).save(pictures.join(format!("{number}.png"))).unwrap();
+    }
+    let point = |second: u32| {
+        let latitude = 50.0 + f64::from(second) * 0.00009;
+        format!("<trkpt lat=\"{latitude}\" lon=\"8\"><time>2026-03-17T09:30:0{second}Z</time></trkpt>")
+    };
+    let points: String = (0..4).map(point).collect();
+    let gpx = format!("<gpx version=\"1.1\" creator=\"test\"><trk><trkseg>{points}</trkseg></trk></gpx>");
+    fs::write(folder.path().join("drive.gpx"), gpx).unwrap();
+    let out = folder.path().join("events.jsonl");
+    let output = umsicht()
+        .args(["edge", "replay", "--video"])
+        .arg(&pictures)
+        .arg("--gnss")
+        .arg(folder.path().join("drive.gpx"))
+        .arg("--models")
+        .arg(&models)
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let events = fs::read_to_string(out).unwrap();
+    assert_eq!(events.lines().count(), 1, "the damage is reported, with or without a picture: {events}");
+    let event: Value = serde_json::from_str(&events).unwrap();
+    event["data"]["has_evidence"].as_bool().unwrap()
+}
+
+#[test]
+fn somebody_beside_the_damage_takes_the_picture_and_leaves_the_event() {
+    let damage = (1, 2, POTHOLE);
+    let both = road() + &privacy(BLOB);
+    assert!(has_picture(&both, &[damage]), "nobody is there");
+    assert!(has_picture(&both, &[damage, (3, 0, FACE)]), "somebody far off is not shown anyway");
+    assert!(!has_picture(&both, &[damage, (2, 2, FACE)]), "somebody stands beside the damage");
+    assert!(has_picture(&road(), &[damage, (2, 2, FACE)]), "without a privacy model the allow-list stands alone");
+}
+
+#[test]
+fn a_privacy_model_that_cannot_run_takes_every_picture() {
+    let spoiled = "0".repeat(64);
+    assert!(!has_picture(&(road() + &privacy(&spoiled)), &[(1, 2, POTHOLE)]));
 }

@@ -59,9 +59,10 @@ def write_onnx(net: DetectorNet, target: Path, width: int, height: int) -> Deplo
     return deployed
 
 
-def export(checkpoint: Path, target: Path) -> tuple[int, int]:
+def export(checkpoint: Path, target: Path, width: int | None = None, height: int | None = None) -> tuple[int, int]:
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    net, width, height = load_average(state)
+    net, seen_width, seen_height = load_average(state)
+    width, height = width or seen_width, height or seen_height
     deployed = write_onnx(net, target, width, height)
     model = onnx.load(target)
     model.doc_string = f"Umsicht {net.task.name} detector, epoch {state['epoch']}"
@@ -108,11 +109,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--width", type=int, help="of the input, a multiple of 32; else as it was trained last")
+    parser.add_argument("--height", type=int, help="likewise")
     parser.add_argument("--manifest", type=Path)
     parser.add_argument("--threshold", type=float)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    export(options.checkpoint, options.model)
+    export(options.checkpoint, options.model, options.width, options.height)
     if options.manifest:
         update_manifest(options.manifest, options.model, options.threshold)
 

@@ -25,6 +25,7 @@ use crate::edge::config::FramePolicy;
 use crate::edge::detector::Detector;
 use crate::edge::infer::BackendSettings;
 use crate::edge::judge::road::RoadJudgeConfig;
+use crate::edge::mask::Guard;
 use crate::edge::pass::Pass;
 use crate::edge::pipeline::{Counters, Outbox, Playback, RoadPipeline};
 use crate::edge::publish::{BrokerConfig, Publisher};
@@ -130,6 +131,7 @@ async fn demo(command: Command) -> Result<(), Failure> {
             None => Detector::open_with(&command.models, "road", &BackendSettings::default())?,
         };
         let mut source = input.open()?;
+        let guard = Guard::open(&command.models, &BackendSettings::default());
         let (site, fixes, camera, simulated) = (name("demo")?, input.fixes(), input.camera(), input.is_simulated());
         let (spool, seen) = (Arc::clone(&spool), Arc::clone(&seen));
         let (counters, end_flag) = (Arc::clone(&counters), Arc::clone(&end));
@@ -142,6 +144,7 @@ async fn demo(command: Command) -> Result<(), Failure> {
                 judge: RoadJudgeConfig::default(),
                 simulated,
                 detector,
+                guard,
                 outbox: Outbox::Spool(spool),
                 observer: observer(seen),
                 counters,

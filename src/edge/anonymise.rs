@@ -2,7 +2,7 @@
 //!
 //! An allow-list. A pixel is kept only when its ray meets the road inside the damage's footprint plus
 //! [`MARGIN_METRES`]; everything else is one solid colour, and nothing at or above the horizon can be kept, because such
-//! rays meet no road. Where a person or vehicle touches the allowed region there is no picture at all.
+//! rays meet no road. Where a mask of the privacy model touches the allowed region there is no picture at all.
 //! Only this module can make a [`RedactedImage`], and only a `RedactedImage` can be encoded.
 
 use image::codecs::jpeg::JpegEncoder;
@@ -12,6 +12,7 @@ use crate::edge::camera::{Camera, GroundPoint, ImagePoint};
 use crate::edge::detection::BoundingBox;
 use crate::edge::frame::CameraImage;
 use crate::edge::locate::Footprint;
+use crate::edge::mask::NoPicture;
 use crate::schema::evidence::MAX_EVIDENCE_BYTES;
 
 /// Road shown around the damage's outline.
@@ -60,24 +61,23 @@ impl RedactedImage {
     }
 }
 
-/// Cuts the damage out of a picture. `None` when too little of it is visible, when it reaches beyond
-/// [`MAX_RANGE_METRES`], or when one of `protected` (persons and vehicles, in pixels of the picture) touches what would
-/// be shown.
-#[must_use]
+/// Cuts the damage out of a picture. There is none when too little of it is visible, when it reaches beyond
+/// [`MAX_RANGE_METRES`], or when one of `masks` (see `edge::mask`) touches what would be shown. `masks` is called once, and
+/// only when all else speaks for a picture.
 pub fn redact(
     image: &CameraImage,
     camera: &Camera,
     footprint: &Footprint,
-    protected: &[BoundingBox],
-) -> Option<RedactedImage> {
+    masks: impl FnOnce() -> Result<Vec<BoundingBox>, NoPicture>,
+) -> Result<RedactedImage, NoPicture> {
     // Written so that a side which is not a number gives no picture either.
     let is_sound = footprint.length_metres() > 0.0 && footprint.width_metres() > 0.0;
     if !(is_sound && footprint.far_metres <= MAX_RANGE_METRES) {
-        return None;
+        return Err(NoPicture::NotInSight);
     }
-    let window = Window::around(image, camera, footprint)?;
-    if protected.iter().any(|p| p.intersection_px(&window.region) > 0.0) {
-        return None;
+    let window = Window::around(image, camera, footprint).ok_or(NoPicture::NotInSight)?;
+    if masks()?.iter().any(|mask| mask.intersection_px(&window.region) > 0.0) {
+        return Err(NoPicture::SomebodyInIt);
     }
     let source = image.unredacted();
     let mut kept = 0u32;
@@ -91,7 +91,10 @@ pub fn redact(
             SOLID
         }
     });
-    (kept >= MIN_SIDE_PX * MIN_SIDE_PX).then_some(RedactedImage { pixels })
+    if kept < MIN_SIDE_PX * MIN_SIDE_PX {
+        return Err(NoPicture::NotInSight);
+    }
+    Ok(RedactedImage { pixels })
 }
 
 /// Whether this point of the picture may be shown.
@@ -193,6 +196,11 @@ mod tests {
         Camera::new(Intrinsics::from_horizontal_fov(320, 180, 70.0), mounting)
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "it stands for a privacy model that looked and found nobody")]
+    fn nobody() -> Result<Vec<BoundingBox>, NoPicture> {
+        Ok(Vec::new())
+    }
+
     /// Paints what may be shown green and what may not magenta.
     fn poisoned(camera: &Camera, footprint: &Footprint) -> CameraImage {
         CameraImage::new(RgbImage::from_fn(320, 180, |x, y| {
@@ -213,7 +221,7 @@ mod tests {
             let camera = camera(pitch, roll);
             let footprint = Footprint { near_metres: near, far_metres: near + length, right_metres: right, left_metres: right + width };
             let image = poisoned(&camera, &footprint);
-            if let Some(redacted) = redact(&image, &camera, &footprint, &[]) {
+            if let Ok(redacted) = redact(&image, &camera, &footprint, nobody) {
                 prop_assert!(redacted.pixels.pixels().all(|p| *p == SOLID || *p == Rgb([0, 255, 0])));
                 prop_assert!(redacted.pixels.pixels().any(|p| *p != SOLID));
                 let jpeg = redacted.to_jpeg().unwrap();
@@ -227,9 +235,19 @@ mod tests {
         let camera = camera(10.0, 0.0);
         let footprint = Footprint { near_metres: 6.0, far_metres: 7.0, right_metres: -0.5, left_metres: 0.5 };
         let image = poisoned(&camera, &footprint);
-        assert!(redact(&image, &camera, &footprint, &[]).is_some());
+        assert!(redact(&image, &camera, &footprint, nobody).is_ok());
         let person = BoundingBox::new(150.0, 20.0, 170.0, 120.0).unwrap();
-        assert_eq!(redact(&image, &camera, &footprint, &[person]), None);
+        assert_eq!(redact(&image, &camera, &footprint, || Ok(vec![person])), Err(NoPicture::SomebodyInIt));
+        let elsewhere = BoundingBox::new(0.0, 0.0, 40.0, 40.0).unwrap();
+        assert!(redact(&image, &camera, &footprint, || Ok(vec![elsewhere])).is_ok());
+    }
+
+    #[test]
+    fn where_nobody_could_look_there_is_no_picture() {
+        let camera = camera(10.0, 0.0);
+        let footprint = Footprint { near_metres: 6.0, far_metres: 7.0, right_metres: -0.5, left_metres: 0.5 };
+        let image = poisoned(&camera, &footprint);
+        assert_eq!(redact(&image, &camera, &footprint, || Err(NoPicture::NobodyLooked)), Err(NoPicture::NobodyLooked));
     }
 
     #[test]
@@ -237,7 +255,7 @@ mod tests {
         let camera = camera(10.0, 0.0);
         let fine = Footprint { near_metres: 6.0, far_metres: 7.0, right_metres: -0.5, left_metres: 0.5 };
         let image = poisoned(&camera, &fine);
-        assert!(redact(&image, &camera, &fine, &[]).is_some());
+        assert!(redact(&image, &camera, &fine, nobody).is_ok());
         for bad in [
             Footprint { far_metres: 6.0, ..fine },
             Footprint { far_metres: f64::NAN, ..fine },
@@ -246,7 +264,8 @@ mod tests {
             Footprint { near_metres: -9.0, far_metres: -8.0, ..fine },
             Footprint { right_metres: 60.0, left_metres: 61.0, ..fine },
         ] {
-            assert_eq!(redact(&image, &camera, &bad, &[]), None, "{bad:?}");
+            let not_asked = || -> Result<Vec<BoundingBox>, NoPicture> { panic!("there is nothing to look at") };
+            assert_eq!(redact(&image, &camera, &bad, not_asked), Err(NoPicture::NotInSight), "{bad:?}");
         }
     }
 
@@ -254,7 +273,7 @@ mod tests {
     fn the_jpeg_carries_pixels_alone() {
         let camera = camera(10.0, 0.0);
         let footprint = Footprint { near_metres: 5.0, far_metres: 9.0, right_metres: -2.0, left_metres: 2.0 };
-        let jpeg = redact(&poisoned(&camera, &footprint), &camera, &footprint, &[]).unwrap().to_jpeg().unwrap();
+        let jpeg = redact(&poisoned(&camera, &footprint), &camera, &footprint, nobody).unwrap().to_jpeg().unwrap();
         assert!(jpeg.len() <= MAX_EVIDENCE_BYTES);
         let header = &jpeg[..jpeg.windows(2).position(|w| w == [0xff, 0xda]).unwrap()];
         for (name, marker) in [("Exif", 0xe1), ("IPTC", 0xed), ("comment", 0xfe)] {
@@ -266,6 +285,6 @@ mod tests {
     fn a_picture_of_another_size_than_the_camera_is_never_shown() {
         let footprint = Footprint { near_metres: 6.0, far_metres: 7.0, right_metres: -0.5, left_metres: 0.5 };
         let other = CameraImage::new(RgbImage::new(640, 360));
-        assert_eq!(redact(&other, &camera(10.0, 0.0), &footprint, &[]), None);
+        assert_eq!(redact(&other, &camera(10.0, 0.0), &footprint, nobody), Err(NoPicture::NotInSight));
     }
 }

@@ -13,6 +13,7 @@ use crate::edge::config::EdgeConfig;
 use crate::edge::detector::Detector;
 use crate::edge::fix::FixLog;
 use crate::edge::frame::CameraImage;
+use crate::edge::mask::privacy_model;
 use crate::edge::publish::BrokerConfig;
 use crate::edge::source::{self, SourceError};
 
@@ -61,6 +62,7 @@ pub fn check(config: &EdgeConfig) -> Vec<Finding> {
         ("gnss", gnss_verdict(&gnss, config.starts_at)),
         ("camera", camera_verdict(config, first.as_ref().ok())),
         ("model", model_verdict(config, first.as_ref().ok())),
+        ("privacy", privacy_verdict(config, first.as_ref().ok())),
         ("spool", spool_verdict(&config.spool.folder, config.spool.quota_bytes)),
         ("broker", broker_verdict(&config.broker)),
     ];
@@ -120,15 +122,30 @@ fn camera_verdict(config: &EdgeConfig, first: Option<&CameraImage>) -> Verdict {
 
 fn model_verdict(config: &EdgeConfig, first: Option<&CameraImage>) -> Verdict {
     let model = &config.model;
-    let mut detector = match Detector::open_with(&model.folder, &model.name, &model.backend) {
-        Ok(detector) => detector,
-        Err(error) => return Verdict::Fail(error.to_string()),
-    };
+    match Detector::open_with(&model.folder, &model.name, &model.backend) {
+        Ok(detector) => {
+            let on_trial = detector.model_ref().trial_operation;
+            speed_verdict(detector, on_trial, first)
+        }
+        Err(error) => Verdict::Fail(error.to_string()),
+    }
+}
+
+fn privacy_verdict(config: &EdgeConfig, first: Option<&CameraImage>) -> Verdict {
+    match privacy_model(&config.model.folder, &config.model.backend) {
+        Ok(Some(detector)) => speed_verdict(detector, false, first),
+        Ok(None) => Verdict::Warn("there is no privacy model: pictures rest on the allow-list alone".into()),
+        Err(error) => Verdict::Fail(format!("{error}; until then no event gets a picture")),
+    }
+}
+
+/// What the model is and how long it takes. A model that reports damage may be on trial.
+fn speed_verdict(mut detector: Detector, on_trial: bool, first: Option<&CameraImage>) -> Verdict {
     let reference = detector.model_ref();
     let text =
         format!("{} {}, its hash is right, runs on {}", reference.name, reference.version, detector.backend_name());
     let verdict = |text: String| {
-        if reference.trial_operation {
+        if on_trial {
             Verdict::Warn(format!(
                 "{text}; in trial operation: not shown to reach F1 0.40 on a camera it never saw, so people must check \
                  everything it reports"

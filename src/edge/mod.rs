@@ -17,6 +17,7 @@ pub mod frame;
 pub mod infer;
 pub mod judge;
 pub mod locate;
+pub mod mask;
 pub mod pass;
 pub mod pipeline;
 pub mod postprocess;

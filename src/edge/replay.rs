@@ -17,6 +17,7 @@ use crate::edge::fix::{DEFAULT_MAX_GAP_MILLIS, FixError, FixLog};
 use crate::edge::frame::Frame;
 use crate::edge::infer::BackendSettings;
 use crate::edge::judge::road::RoadJudgeConfig;
+use crate::edge::mask::{Guard, NoPicture};
 use crate::edge::pass::Pass;
 use crate::edge::pipeline::{Counters, Outbox, OutboxError, PipelineError, Playback, RoadPipeline};
 use crate::edge::report::PassId;
@@ -98,6 +99,7 @@ impl Replay {
             judge: RoadJudgeConfig::default(),
             simulated: false,
             detector,
+            guard: Guard::open(&setting.models, &setting.backend),
             outbox: Outbox::lines(&self.out).map_err(PipelineError::from)?,
             observer: Box::new(observer),
             counters: Arc::clone(&counters),
@@ -142,6 +144,14 @@ impl Replay {
             count(&counters.events),
             self.out.display()
         );
+        for (counter, why) in [
+            (&counters.pictures_with_somebody, NoPicture::SomebodyInIt),
+            (&counters.pictures_nobody_looked_at, NoPicture::NobodyLooked),
+        ] {
+            if count(counter) > 0 {
+                text.push_str(&format!("\n{} sightings go without a picture: {why}", count(counter)));
+            }
+        }
         let without_fix = count(&counters.frames_without_fix);
         if without_fix > 0 {
             let without = format!("\n{without_fix} frames had no position: nothing in them could be reported");

@@ -189,7 +189,7 @@ impl Reporter {
             frames_seen: sighting.frames_seen,
             model: self.model.clone(),
             simulated: self.simulated,
-            has_evidence: sighting.picture.is_some(),
+            has_evidence: sighting.picture.is_ok(),
         })
     }
 
@@ -209,6 +209,7 @@ impl Reporter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edge::mask::NoPicture;
     use crate::geo::Covariance;
     use crate::schema::DamageClass;
     use time::macros::datetime;
@@ -226,7 +227,7 @@ mod tests {
             calibrated: true,
             frames_seen: 3,
             best_seen_at: at,
-            picture: None,
+            picture: Err(NoPicture::NotInSight),
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::edge::config::EdgeConfig;
 use crate::edge::detector::Detector;
 use crate::edge::judge::road::RoadJudgeConfig;
+use crate::edge::mask::Guard;
 use crate::edge::pass::Pass;
 use crate::edge::pipeline::{Counters, Outbox, PipelineError, Playback, RoadPipeline};
 use crate::edge::publish::{Publisher, delivered};
@@ -85,6 +86,7 @@ fn judge(config: &EdgeConfig, pass_id: Option<PassId>, spool: &Arc<Spool>, stop:
         judge: RoadJudgeConfig::default(),
         simulated: false,
         detector: Detector::open_with(&config.model.folder, &config.model.name, &config.model.backend)?,
+        guard: Guard::open(&config.model.folder, &config.model.backend),
         outbox: Outbox::Spool(Arc::clone(spool)),
         observer: Box::new(|_, _| {}),
         counters: Arc::clone(&counters),
@@ -96,6 +98,8 @@ fn judge(config: &EdgeConfig, pass_id: Option<PassId>, spool: &Arc<Spool>, stop:
         frames_without_fix = counters.frames_without_fix.load(Ordering::Relaxed),
         detections = counters.detections.load(Ordering::Relaxed),
         events = counters.events.load(Ordering::Relaxed),
+        pictures_with_somebody = counters.pictures_with_somebody.load(Ordering::Relaxed),
+        pictures_nobody_looked_at = counters.pictures_nobody_looked_at.load(Ordering::Relaxed),
         "the source has ended"
     );
     Ok(result?)

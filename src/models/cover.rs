@@ -9,7 +9,7 @@ use crate::edge::detection::{BoundingBox, Detection};
 pub const COVERED_SHARE: f64 = 0.90;
 /// Around labelled boxes masked pixels are no excess.
 const ENLARGED_BY: f32 = 0.20;
-/// Until the pipeline's own rule is plugged in: a box grows by this part of its sides, half of it on each side.
+/// For models that are no privacy models: a box grows by this part of its sides, half of it on each side.
 const MASKED_BEYOND: f32 = 0.20;
 
 /// What the pipeline masks for these detections in a picture of this width and height.

@@ -47,7 +47,7 @@ pub fn outcome(output: &Output, folder: &Path) -> String {
 pub fn picture() -> RedactedImage {
     let asphalt = RgbImage::from_fn(640, 480, |x, y| Rgb([(x * 7 + y * 13) as u8, (x * y) as u8, (x ^ y) as u8]));
     let footprint = Footprint { near_metres: 5.0, far_metres: 6.0, right_metres: -0.5, left_metres: 0.5 };
-    redact(&CameraImage::new(asphalt), &assumed_camera(640, 480), &footprint, &[]).unwrap()
+    redact(&CameraImage::new(asphalt), &assumed_camera(640, 480), &footprint, || Ok(Vec::new())).unwrap()
 }
 
 /// A damage; `number` tells it from others.

@@ -107,6 +107,18 @@ pub const TRIAL_BELOW_F1: f64 = 0.40;
 /// The metric that decides it: F1 as shipped at an overlap of 0.5, classes of a group merged.
 pub const UNSEEN_CAMERA_F1: &str = "unseen_camera_f1";
 
+/// Of a privacy model that says nothing about it.
+const DEFAULT_DILATION: f32 = 0.15;
+
+/// What of one class of a privacy model is masked.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskRule {
+    pub score_threshold: f32,
+    /// Share of the box's width and height by which the mask is larger on each side.
+    pub dilation: f32,
+}
+
 /// One checked entry of the manifest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelSpec {
@@ -137,6 +149,8 @@ pub struct ModelSpec {
     pub metrics: BTreeMap<String, f64>,
     /// Beside the manifest: a picture and what the model finds in it (see `models::golden`).
     pub golden: Option<String>,
+    /// Per class of a privacy model, and of no other; see `edge::mask`.
+    pub masks: BTreeMap<String, MaskRule>,
 }
 
 /// The planes of the extent mask.
@@ -301,6 +315,7 @@ struct RawModel {
     #[serde(default)]
     metrics: BTreeMap<String, Spanned<f64>>,
     golden: Option<Spanned<String>>,
+    masks: Option<Spanned<BTreeMap<String, MaskRule>>>,
 }
 
 #[derive(Deserialize)]
@@ -388,6 +403,7 @@ fn checked(raw: RawModel) -> Result<ModelSpec, Wrong> {
     if !sides_fit || !input.scale.is_finite() || input.scale <= 0.0 {
         return Err((raw.input.span(), "input needs width and height from 32 to 4096 and a scale above 0".into()));
     }
+    let masks = checked_masks(&raw)?;
     let extent = raw.extent.map(|extent| checked_extent(extent, classes, &raw.groups)).transpose()?;
     if !input.std.iter().all(|std| std.is_finite() && *std > 0.0) || !input.mean.iter().all(|mean| mean.is_finite()) {
         return Err((raw.input.span(), "each std must be above 0 and each mean a number".into()));
@@ -417,6 +433,7 @@ fn checked(raw: RawModel) -> Result<ModelSpec, Wrong> {
         data: raw.data,
         metrics: raw.metrics.into_iter().map(|(name, metric)| (name, metric.into_inner())).collect(),
         golden: raw.golden.map(Spanned::into_inner),
+        masks,
     })
 }
 
@@ -436,6 +453,37 @@ fn checked_extent(
         return Err((raw.threshold.span(), "the extent's threshold must lie between 0 and 1".into()));
     }
     Ok(ExtentSpec { classes: raw.classes.into_inner(), threshold: raw.threshold.into_inner() })
+}
+
+/// A privacy model says for each class what is masked, or for none: then each is, from the model's threshold on.
+/// Detections below `score_threshold` never come to these rules.
+fn checked_masks(raw: &RawModel) -> Result<BTreeMap<String, MaskRule>, Wrong> {
+    let privacy = raw.task == Task::Privacy;
+    let Some(masks) = &raw.masks else {
+        let rule = MaskRule { score_threshold: *raw.score_threshold.get_ref(), dilation: DEFAULT_DILATION };
+        let classes = raw.classes.get_ref().iter().filter(|_| privacy);
+        return Ok(classes.map(|class| (class.clone(), rule)).collect());
+    };
+    let wrong = |what: String| Err((masks.span(), what));
+    let classes = raw.classes.get_ref();
+    if !privacy {
+        return wrong("masks belong to a privacy model only".into());
+    }
+    if let Some(class) = classes.iter().find(|class| !masks.get_ref().contains_key(*class)) {
+        return wrong(format!("masks say nothing about {class:?}"));
+    }
+    for (class, rule) in masks.get_ref() {
+        if !classes.contains(class) {
+            return wrong(format!("masks name {class:?}, which is not one of classes"));
+        }
+        if !(rule.score_threshold >= *raw.score_threshold.get_ref() && rule.score_threshold <= 1.0) {
+            return wrong(format!("the threshold of {class:?} must lie between the model's score_threshold and 1"));
+        }
+        if !(0.0..=2.0).contains(&rule.dilation) {
+            return wrong(format!("the dilation of {class:?} must lie between 0 and 2"));
+        }
+    }
+    Ok(masks.get_ref().clone())
 }
 
 fn outputs(raw: Option<Spanned<Vec<String>>>, layout: &Layout) -> Result<Vec<String>, Wrong> {
@@ -465,6 +513,42 @@ pub(in crate::edge) mod tests {
         let text = manifest(|text| format!("{text}\n[model.extent]\nclasses = [\"snow\"]\nthreshold = 0.5\n"));
         let error = read(&text).unwrap_err().to_string();
         assert!(error.contains("\"snow\"") && error.contains("neither a class nor a group"), "{error}");
+    }
+
+    const MASKS: &str = "[model.masks]\nface = { score_threshold = 0.05, dilation = 0.25 }\n\
+                         person = { score_threshold = 0.2, dilation = 0.1 }\n";
+
+    fn privacy_manifest() -> String {
+        manifest(|text| {
+            let head = text
+                .replace("task = \"road\"", "task = \"privacy\"")
+                .replace("score_threshold = 0.3", "score_threshold = 0.05");
+            let head = head.replace("[\"D00\", \"D10\", \"D40\"]", "[\"face\", \"person\"]");
+            head.replace("[model.groups]\ncrack = [\"D00\", \"D10\"]\n", "") + MASKS
+        })
+    }
+
+    pub(in crate::edge) fn privacy_spec() -> ModelSpec {
+        read(&privacy_manifest()).unwrap().remove(0)
+    }
+
+    #[test]
+    fn a_privacy_model_says_for_each_class_what_is_masked() {
+        assert_eq!(privacy_spec().masks["person"], MaskRule { score_threshold: 0.2, dilation: 0.1 });
+        let plain = read(&privacy_manifest().replace(MASKS, "")).unwrap().remove(0);
+        assert_eq!(plain.masks["face"], MaskRule { score_threshold: 0.05, dilation: DEFAULT_DILATION });
+        assert!(
+            read(&manifest(|text| format!("{text}{MASKS}"))).unwrap_err().to_string().contains("privacy model only")
+        );
+        for (from, to, says) in [
+            ("person = {", "dog = {", "nothing about \"person\""),
+            ("score_threshold = 0.2", "score_threshold = 0.01", "threshold of \"person\""),
+            ("dilation = 0.1", "dilation = -0.1", "dilation of \"person\""),
+            ("dilation = 0.1", "dilation = nan", "dilation of \"person\""),
+        ] {
+            let error = read(&privacy_manifest().replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(says), "{to}: {error}");
+        }
     }
 
     fn manifest(change: impl Fn(&str) -> String) -> String {

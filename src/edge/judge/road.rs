@@ -9,10 +9,11 @@ use std::collections::HashMap;
 
 use crate::edge::anonymise::{RedactedImage, redact};
 use crate::edge::camera::{Camera, GroundPoint};
-use crate::edge::detection::Detection;
+use crate::edge::detection::{BoundingBox, Detection};
 use crate::edge::extent::ExtentMask;
-use crate::edge::frame::Frame;
+use crate::edge::frame::{CameraImage, Frame};
 use crate::edge::locate::{AntennaOffset, LocateNoise, heading_covariance, locate};
+use crate::edge::mask::NoPicture;
 use crate::edge::track::{Placed, Track, TrackId, Tracker, TrackerConfig, Update};
 use crate::geo::{Covariance, LatLon};
 use crate::schema::DamageClass;
@@ -62,8 +63,13 @@ pub struct Sighting {
     pub frames_seen: u32,
     /// When it was nearest; reports round it to the hour.
     pub best_seen_at: OffsetDateTime,
-    pub picture: Option<RedactedImage>,
+    /// Or why there is none.
+    pub picture: Result<RedactedImage, NoPicture>,
 }
+
+/// Finds what must not be seen in a frame's picture (see `edge::mask`); asked at most once a frame, and only when a
+/// picture is about to be made.
+pub type Look<'l> = dyn FnMut(&CameraImage) -> Result<Vec<BoundingBox>, NoPicture> + 'l;
 
 #[derive(Debug)]
 pub struct RoadJudge {
@@ -77,8 +83,20 @@ pub struct RoadJudge {
 /// The best view of a track so far.
 #[derive(Debug)]
 struct View {
+    /// Of the best one that was tried.
     quality: f64,
-    picture: Option<RedactedImage>,
+    picture: Result<RedactedImage, NoPicture>,
+}
+
+impl View {
+    /// A picture is better than none.
+    fn beats(&self, other: &Self) -> bool {
+        match (&self.picture, &other.picture) {
+            (Ok(_), Err(_)) => true,
+            (Err(_), Ok(_)) => false,
+            _ => self.quality > other.quality,
+        }
+    }
 }
 
 /// A better view must be better by this factor before a picture is made anew: few redactions per pass.
@@ -98,6 +116,7 @@ impl RoadJudge {
         frame: &Frame,
         detections: &[(DamageClass, Detection)],
         extent: Option<&ExtentMask>,
+        look: &mut Look<'_>,
     ) -> Vec<Sighting> {
         let Some(fix) = &frame.fix else { return Vec::new() };
         let placed: Vec<Placed> = detections
@@ -109,9 +128,11 @@ impl RoadJudge {
             })
             .collect();
         let update = self.tracker.update(fix, &placed);
+        let mut seen = None;
+        let mut masks = || seen.get_or_insert_with(|| look(&frame.image)).clone();
         for (one, id) in placed.iter().zip(&update.assigned) {
             if let Some(id) = id {
-                self.keep_best_view(*id, frame, one);
+                self.keep_best_view(*id, frame, one, &mut masks);
             }
         }
         self.sightings(update)
@@ -123,26 +144,35 @@ impl RoadJudge {
         self.sightings(update)
     }
 
-    fn keep_best_view(&mut self, id: TrackId, frame: &Frame, one: &Placed) {
+    fn keep_best_view(
+        &mut self,
+        id: TrackId,
+        frame: &Frame,
+        one: &Placed,
+        masks: &mut dyn FnMut() -> Result<Vec<BoundingBox>, NoPicture>,
+    ) {
         let whole = if one.located.is_whole() { 1.0 } else { 0.3 };
         let quality = whole * f64::from(one.detection.score) * f64::from(one.detection.box_in_image.area_px()).sqrt();
-        if self.pictures.get(&id).is_none_or(|best| quality > WORTH_A_NEW_PICTURE * best.quality) {
-            let picture = redact(&frame.image, &self.camera, &one.located.footprint, &[]);
-            self.pictures.insert(id, View { quality, picture });
+        if self.pictures.get(&id).is_some_and(|best| quality <= WORTH_A_NEW_PICTURE * best.quality) {
+            return;
         }
+        let picture = redact(&frame.image, &self.camera, &one.located.footprint, masks);
+        // Somebody may step into the better view; the earlier picture was as well guarded and stays.
+        let kept = self.pictures.remove(&id).map(|best| best.picture).filter(|_| picture.is_err());
+        self.pictures.insert(id, View { quality, picture: kept.filter(Result::is_ok).unwrap_or(picture) });
     }
 
     fn sightings(&mut self, update: Update) -> Vec<Sighting> {
         for (id, by) in update.absorbed {
             if let Some(view) = self.pictures.remove(&id)
-                && self.pictures.get(&by).is_none_or(|best| view.quality > best.quality)
+                && self.pictures.get(&by).is_none_or(|best| view.beats(best))
             {
                 self.pictures.insert(by, view);
             }
         }
         let mut sightings = Vec::new();
         for (id, track) in update.closed {
-            let picture = self.pictures.remove(&id).and_then(|view| view.picture);
+            let picture = self.pictures.remove(&id).map_or(Err(NoPicture::NotInSight), |view| view.picture);
             if self.is_confirmed(&track) {
                 sightings.extend(self.sighting(&track, picture));
             }
@@ -158,7 +188,7 @@ impl RoadJudge {
         often || once
     }
 
-    fn sighting(&self, track: &Track, picture: Option<RedactedImage>) -> Option<Sighting> {
+    fn sighting(&self, track: &Track, picture: Result<RedactedImage, NoPicture>) -> Option<Sighting> {
         let frame = self.tracker.frame()?;
         let estimate = &track.estimate;
         let extent = estimate.extent();

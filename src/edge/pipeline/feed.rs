@@ -39,6 +39,10 @@ pub struct Counters {
     pub frames_without_fix: AtomicU64,
     pub detections: AtomicU64,
     pub sightings: AtomicU64,
+    /// Sightings without a picture, because a mask of the privacy model touched it.
+    pub pictures_with_somebody: AtomicU64,
+    /// Sightings without a picture, because the privacy model could not look at it.
+    pub pictures_nobody_looked_at: AtomicU64,
     /// Committed.
     pub events: AtomicU64,
 }

@@ -10,10 +10,11 @@ use crate::edge::config::{MountedCamera, assumed_camera};
 use crate::edge::detection::Detection;
 use crate::edge::detector::Detector;
 use crate::edge::fix::FixLog;
-use crate::edge::frame::Frame;
+use crate::edge::frame::{CameraImage, Frame};
 use crate::edge::infer::InferError;
 use crate::edge::judge::road::{RoadJudge, RoadJudgeConfig, Sighting};
 use crate::edge::locate::AntennaOffset;
+use crate::edge::mask::{Guard, NoPicture};
 use crate::edge::pass::{Pass, PassError};
 use crate::edge::pipeline::feed::{add, feed};
 use crate::edge::pipeline::{Counters, Outbox, OutboxError, Playback};
@@ -70,6 +71,8 @@ pub struct RoadPipeline<'o> {
     /// The input is a simulated world.
     pub simulated: bool,
     pub detector: Detector,
+    /// Looks at every frame of which a picture is about to be made.
+    pub guard: Guard,
     pub outbox: Outbox,
     pub observer: Observer<'o>,
     pub counters: Arc<Counters>,
@@ -103,7 +106,10 @@ impl RoadPipeline<'_> {
             };
             let detections = self.detector.detect(&frame.image)?;
             let detections: Vec<_> = detections.into_iter().map(|d| (classes[d.class], d)).collect();
-            let sightings = judging.judge.observe(&frame, &detections, self.detector.extent());
+            let sightings = {
+                let look = &mut |image: &CameraImage| self.guard.masks(image);
+                judging.judge.observe(&frame, &detections, self.detector.extent(), look)
+            };
             (self.observer)(&frame, &detections);
             add(&counters.frames, 1);
             add(&counters.frames_without_fix, u64::from(frame.fix.is_none()));
@@ -153,6 +159,10 @@ impl RoadPipeline<'_> {
     ) -> Result<(), PipelineError> {
         judging.last_frame_at = frame_at;
         add(&self.counters.sightings, sightings.len() as u64);
+        let without =
+            |why| sightings.iter().filter(|sighting| sighting.picture.as_ref().err() == Some(&why)).count() as u64;
+        add(&self.counters.pictures_with_somebody, without(NoPicture::SomebodyInIt));
+        add(&self.counters.pictures_nobody_looked_at, without(NoPicture::NobodyLooked));
         let drafts: Vec<Draft> = sightings
             .into_iter()
             .filter_map(|sighting| {
@@ -161,7 +171,7 @@ impl RoadPipeline<'_> {
                     source: format!("/umsicht/{}", self.site),
                     time: hour_of(sighting.best_seen_at),
                     data: EventData::RoadDamage(damage),
-                    picture: sighting.picture,
+                    picture: sighting.picture.ok(),
                 })
             })
             .collect();

@@ -181,6 +181,7 @@ mod tests {
             data: Vec::new(),
             metrics: [].into(),
             golden: None,
+            masks: [].into(),
         }
     }
 

@@ -7,11 +7,13 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use time::macros::datetime;
 
+use crate::edge::anonymise::RedactedImage;
 use crate::edge::camera::{Camera, GroundPoint, Intrinsics, Mounting};
 use crate::edge::detection::{BoundingBox, Detection};
 use crate::edge::fix::Fix;
 use crate::edge::frame::{CameraImage, Frame};
 use crate::edge::judge::road::{RoadJudge, RoadJudgeConfig, Sighting};
+use crate::edge::mask::NoPicture;
 use crate::geo::{EastNorth, LatLon, LocalFrame, direction_of, distance_metres};
 use crate::schema::DamageClass;
 
@@ -77,7 +79,7 @@ fn drive(things: &[Thing], heading: f64, frames_per_second: f64, seed: u64, drif
             fix: Some(fix),
             image,
         };
-        found.extend(judge.observe(&frame, &detections, None));
+        found.extend(judge.observe(&frame, &detections, None, &mut |_| Ok(Vec::new())));
     }
     found.extend(judge.finish());
     found
@@ -166,6 +168,62 @@ proptest! {
     }
 }
 
+/// A pothole ahead of a standing vehicle, in frames of the camera's size; it stands out more and more.
+fn frames_of_a_pothole() -> Vec<(Frame, [(DamageClass, Detection); 1])> {
+    let fix = Fix {
+        at: datetime!(2026-05-01 10:00 UTC),
+        position: HOME,
+        speed_metres_per_second: 0.0,
+        heading_degrees: 0.0,
+        accuracy_metres: 0.5,
+    };
+    let ahead = GroundPoint { forward_metres: 7.0, left_metres: 0.0 };
+    let box_in_image = crate::edge::locate::tests::box_of_ellipse(&camera(), ahead, 0.8, 0.6).unwrap();
+    let frame = |sequence: u64| Frame {
+        sequence,
+        captured_at: fix.at,
+        stream_time: Duration::from_millis(40 * sequence),
+        fix: Some(fix.clone()),
+        image: CameraImage::new(image::RgbImage::new(1280, 720)),
+    };
+    let seen = |score| [(DamageClass::Pothole, Detection { box_in_image, class: 3, score })];
+    vec![(frame(0), seen(0.4)), (frame(1), seen(0.6)), (frame(2), seen(0.9))]
+}
+
+/// The one sighting's picture, and how often somebody looked.
+fn picture_when(
+    mut look: impl FnMut(u32) -> Result<Vec<BoundingBox>, NoPicture>,
+) -> (Result<RedactedImage, NoPicture>, u32) {
+    let mut judge = RoadJudge::new(camera(), true, RoadJudgeConfig::default());
+    let mut looked = 0;
+    for (frame, detections) in frames_of_a_pothole() {
+        judge.observe(&frame, &detections, None, &mut |_| {
+            looked += 1;
+            look(looked)
+        });
+    }
+    let mut sightings = judge.finish();
+    assert_eq!(sightings.len(), 1, "an event goes with or without a picture");
+    (sightings.remove(0).picture, looked)
+}
+
+#[test]
+fn somebody_on_the_damage_or_nobody_to_look_means_no_picture() {
+    let whole = BoundingBox::new(0.0, 0.0, 1280.0, 720.0).unwrap();
+    let (picture, looked) = picture_when(|_| Ok(Vec::new()));
+    assert!(picture.is_ok());
+    assert_eq!(looked, 3, "once for each view that is worth a picture");
+    assert_eq!(picture_when(|_| Ok(vec![whole])).0, Err(NoPicture::SomebodyInIt));
+    assert_eq!(picture_when(|_| Err(NoPicture::NobodyLooked)).0, Err(NoPicture::NobodyLooked));
+}
+
+#[test]
+fn who_steps_into_a_better_view_does_not_take_the_earlier_picture() {
+    let whole = BoundingBox::new(0.0, 0.0, 1280.0, 720.0).unwrap();
+    assert!(picture_when(|looked| Ok(if looked > 1 { vec![whole] } else { Vec::new() })).0.is_ok());
+    assert!(picture_when(|looked| Ok(if looked == 1 { vec![whole] } else { Vec::new() })).0.is_ok());
+}
+
 #[test]
 fn what_is_seen_once_and_dimly_is_no_sighting() {
     let mut judge = RoadJudge::new(camera(), true, RoadJudgeConfig::default());
@@ -187,8 +245,8 @@ fn what_is_seen_once_and_dimly_is_no_sighting() {
         let box_in_image = BoundingBox::new(600.0, 500.0, 700.0, 540.0).unwrap();
         [(DamageClass::Pothole, Detection { box_in_image, class: 3, score })]
     };
-    judge.observe(&frame, &seen(0.4), None);
+    judge.observe(&frame, &seen(0.4), None, &mut |_| Ok(Vec::new()));
     assert!(judge.finish().is_empty());
-    judge.observe(&frame, &seen(0.8), None);
+    judge.observe(&frame, &seen(0.8), None, &mut |_| Ok(Vec::new()));
     assert_eq!(judge.finish().len(), 1);
 }

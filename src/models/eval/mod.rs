@@ -15,6 +15,7 @@ use crate::edge::detector::Detector;
 use crate::edge::frame::CameraImage;
 use crate::edge::infer::InferError;
 use crate::edge::infer::model::ModelSpec;
+use crate::edge::mask::masks;
 use crate::edge::preprocess::Letterbox;
 use crate::failure::Failure;
 use crate::models::bootstrap::DRAWS;
@@ -116,7 +117,7 @@ pub struct Task {
     /// Which pictures belong together (see `groups`).
     pub groups: Option<PathBuf>,
     pub matching: Match,
-    /// What is masked when `matching` is [`Match::Cover`].
+    /// What is masked when `matching` is [`Match::Cover`] and the model has no rule of its own (see `edge::mask`).
     pub masks: MaskRule,
     /// Folder of drawn masks of damage (see `mask`).
     pub drawn_masks: Option<PathBuf>,
@@ -237,7 +238,12 @@ fn look(
         let cover = (task.matching == Match::Cover).then(|| {
             // What ships is masked, whatever classes are asked for.
             let shipped: Vec<Detection> = found.iter().filter(|f| f.score >= spec.score_threshold).copied().collect();
-            let masks = (task.masks)(&shipped, image.width_px(), image.height_px());
+            let (width_px, height_px) = (image.width_px(), image.height_px());
+            let masks = if spec.masks.is_empty() {
+                (task.masks)(&shipped, width_px, height_px)
+            } else {
+                masks(&shipped, &spec, width_px, height_px)
+            };
             covered(&masks, &labelled, &image)
         });
         let extent = match &task.drawn_masks {
