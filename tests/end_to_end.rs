@@ -162,7 +162,7 @@ fn the_demo_ends_with_its_input_unless_it_loops() {
     let looping = ["--headless", "--loop", "--report", report.to_str().unwrap()];
     let mut demo = Demo::start(&[&looping[..], &input[..]].concat());
     for _ in 0..3 {
-        demo.wait_for_line("model loaded");
+        demo.wait_for_line("model loaded model=\"road\"");
     }
     assert!(demo.is_running(), "it drives a third time");
     demo.interrupt();

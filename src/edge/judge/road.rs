@@ -39,8 +39,8 @@ impl Default for RoadJudgeConfig {
             noise: LocateNoise::default(),
             antenna: AntennaOffset::default(),
             min_frames: 2,
-            min_score_sum: 0.7,
-            min_mean_score: 0.25,
+            min_score_sum: 1.0,
+            min_mean_score: 0.38,
             single_frame_score: 0.6,
         }
     }

@@ -106,7 +106,7 @@ fn detect(
     let mut jitter = || dice.random_range(-2.0..2.0f32);
     let box_in_image =
         BoundingBox::new(boxed.x0 + jitter(), boxed.y0 + jitter(), boxed.x1 + jitter(), boxed.y1 + jitter())?;
-    Some((thing.class, Detection { box_in_image, class: 0, score: 0.6 }))
+    Some((thing.class, Detection { box_in_image, class: 0, score: 0.8 }))
 }
 
 fn ahead_of(heading: f64, forward: f64, left: f64) -> EastNorth {

@@ -7,32 +7,39 @@ import { counted, language, t } from "../i18n";
 import type { Connection } from "../live";
 
 export class Header {
-  readonly element = h("header", { class: "bar" });
+  #brand = h("div", { class: "brand" });
+  #news = h("div", { class: "bar-news" });
+  #languages = h("div", { class: "languages", role: "group" });
+  readonly element = h("header", { class: "bar" }, this.#brand, h("div", { class: "bar-right" }, this.#news, this.#languages));
 
   constructor(private readonly onLanguage: (next: Language) => void) {}
 
   render(status: Status | null, connection: Connection): void {
-    if (!outdated(this.element, status, connection, language())) return;
-    this.element.replaceChildren(
-      h(
-        "div",
-        { class: "brand" },
-        h("img", { src: "/umsicht.svg", alt: "", width: 30, height: 30 }),
-        h("span", { class: "brand-name" }, "Umsicht"),
-        h("h1", { class: "town" }, status === null ? t("title") : `${t("title")} ${status.town.name}`),
-        status?.simulated === true &&
-          h("span", { class: "simulated", id: "simulated", title: t("simulatedHint") }, t("simulated")),
-        status?.trial_operation === true &&
-          h("span", { class: "simulated", id: "trial", title: t("trialHint") }, t("trial")),
-      ),
-      h(
-        "div",
-        { class: "bar-right" },
-        status !== null && this.#counts(status),
-        this.#connection(shownState(status, connection), connection),
-        this.#languages(),
-      ),
+    this.#renderBrand(status);
+    this.#renderNews(status, connection);
+    this.#renderLanguages();
+  }
+
+  #renderBrand(status: Status | null): void {
+    const { name } = status?.town ?? {};
+    if (!outdated(this.#brand, name, status?.simulated, status?.trial_operation, language())) return;
+    this.#brand.replaceChildren(
+      h("img", { src: "/umsicht.svg", alt: "", width: 30, height: 30 }),
+      h("span", { class: "brand-name" }, "Umsicht"),
+      h("h1", { class: "town" }, name === undefined ? t("title") : `${t("title")} ${name}`),
     );
+    if (status?.simulated === true) {
+      this.#brand.append(h("span", { class: "simulated", id: "simulated", title: t("simulatedHint") }, t("simulated")));
+    }
+    if (status?.trial_operation === true) {
+      this.#brand.append(h("span", { class: "simulated", id: "trial", title: t("trialHint") }, t("trial")));
+    }
+  }
+
+  #renderNews(status: Status | null, connection: Connection): void {
+    if (!outdated(this.#news, status, connection, language())) return;
+    this.#news.replaceChildren(this.#connection(shownState(status, connection), connection));
+    if (status !== null) this.#news.prepend(this.#counts(status));
   }
 
   #counts(status: Status): HTMLElement {
@@ -66,13 +73,15 @@ export class Header {
     );
   }
 
-  #languages(): HTMLElement {
-    const group = h("div", { class: "languages", role: "group", "aria-label": t("language") });
+  /** Built anew with the language only: news come every moment, and a button must stay under the pointer. */
+  #renderLanguages(): void {
+    if (!outdated(this.#languages, language())) return;
+    this.#languages.setAttribute("aria-label", t("language"));
     const names: [Language, string, string][] = [
       ["de", "DE", "Deutsch"],
       ["en", "EN", "English"],
     ];
-    for (const [code, short, long] of names) {
+    const buttons = names.map(([code, short, long]) => {
       const button = h(
         "button",
         { type: "button", lang: code, "aria-label": long, "aria-pressed": String(language() === code), "data-language": code },
@@ -80,11 +89,11 @@ export class Header {
       );
       button.addEventListener("click", () => {
         this.onLanguage(code);
-        this.element.querySelector<HTMLButtonElement>(`[data-language="${code}"]`)?.focus();
+        this.#languages.querySelector<HTMLButtonElement>(`[data-language="${code}"]`)?.focus();
       });
-      group.append(button);
-    }
-    return group;
+      return button;
+    });
+    this.#languages.replaceChildren(...buttons);
   }
 }
 
