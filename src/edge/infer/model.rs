@@ -196,9 +196,10 @@ impl ModelSpec {
     }
 
     /// Whether people must check everything it says: it was not shown to see well enough through a camera it does not know.
+    /// A privacy model reports nothing; its card says what it covers.
     #[must_use]
     pub fn is_on_trial(&self) -> bool {
-        self.metrics.get(UNSEEN_CAMERA_F1).is_none_or(|f1| *f1 < TRIAL_BELOW_F1)
+        self.task != Task::Privacy && self.metrics.get(UNSEEN_CAMERA_F1).is_none_or(|f1| *f1 < TRIAL_BELOW_F1)
     }
 
     #[must_use]
