@@ -183,7 +183,7 @@ fn frames_of_a_pothole() -> Vec<(Frame, [(DamageClass, Detection); 1])> {
         sequence,
         captured_at: fix.at,
         stream_time: Duration::from_millis(40 * sequence),
-        fix: Some(fix.clone()),
+        fix: Some(fix),
         image: CameraImage::new(image::RgbImage::new(1280, 720)),
     };
     let seen = |score| [(DamageClass::Pothole, Detection { box_in_image, class: 3, score })];
