@@ -11,7 +11,7 @@ use crate::edge::infer::model::{MANIFEST, Manifest, Model};
 use crate::edge::infer::{BackendChoice, BackendSettings, InferError, probe};
 use crate::failure::Failure;
 use crate::models::eval::score::Quality;
-use crate::models::{bench, cover, eval, verify};
+use crate::models::{bench, eval, verify};
 
 /// What trial operation means, for whoever installs a model.
 const ON_TRIAL: &str = "not shown to reach F1 0.40 on a camera it never saw; people must check everything it reports";
@@ -282,7 +282,6 @@ impl EvalArguments {
             ignore_labels: self.ignore_labels,
             groups: self.groups,
             matching,
-            masks: cover::dilated,
             drawn_masks: self.masks,
             only: self.only,
             ignore_classes: self.ignore_classes,

@@ -12,9 +12,6 @@ const ENLARGED_BY: f32 = 0.20;
 /// For models that are no privacy models: a box grows by this part of its sides, half of it on each side.
 const MASKED_BEYOND: f32 = 0.20;
 
-/// What the pipeline masks for these detections in a picture of this width and height.
-pub type MaskRule = fn(&[Detection], u32, u32) -> Vec<BoundingBox>;
-
 /// The box with sides longer by `part`, around the same centre.
 #[must_use]
 pub fn enlarged(b: &BoundingBox, part: f32) -> BoundingBox {
@@ -24,7 +21,7 @@ pub fn enlarged(b: &BoundingBox, part: f32) -> BoundingBox {
 
 /// Each detection, a little larger.
 #[must_use]
-pub fn dilated(found: &[Detection], _width_px: u32, _height_px: u32) -> Vec<BoundingBox> {
+pub fn dilated(found: &[Detection]) -> Vec<BoundingBox> {
     found.iter().map(|finding| enlarged(&finding.box_in_image, MASKED_BEYOND)).collect()
 }
 
@@ -144,7 +141,7 @@ mod tests {
     fn masks_may_reach_beyond_the_picture() {
         let region = square(95.0, 95.0, 5.0);
         let found = [Detection { box_in_image: region, class: 0, score: 0.9 }];
-        let masks = dilated(&found, 100, 100);
+        let masks = dilated(&found);
         assert_eq!(masks[0], BoundingBox::new(94.5, 94.5, 100.5, 100.5).unwrap());
         assert_eq!(judge(&masks, &[region], &[region], 100, 100).regions, [true]);
     }

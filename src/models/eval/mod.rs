@@ -20,7 +20,7 @@ use crate::edge::preprocess::Letterbox;
 use crate::failure::Failure;
 use crate::models::bootstrap::DRAWS;
 use crate::models::confusion::{self, Confusion};
-use crate::models::cover::{self, MaskRule};
+use crate::models::cover;
 use crate::models::extent::{self, MaskQuality};
 use crate::models::groups::{self, GroupError, Groups, Origin};
 use crate::models::labels::{self, ClassMap, LabelError};
@@ -117,8 +117,6 @@ pub struct Task {
     /// Which pictures belong together (see `groups`).
     pub groups: Option<PathBuf>,
     pub matching: Match,
-    /// What is masked when `matching` is [`Match::Cover`] and the model has no rule of its own (see `edge::mask`).
-    pub masks: MaskRule,
     /// Folder of drawn masks of damage (see `mask`).
     pub drawn_masks: Option<PathBuf>,
     /// Empty: all.
@@ -240,7 +238,7 @@ fn look(
             let shipped: Vec<Detection> = found.iter().filter(|f| f.score >= spec.score_threshold).copied().collect();
             let (width_px, height_px) = (image.width_px(), image.height_px());
             let masks = if spec.masks.is_empty() {
-                (task.masks)(&shipped, width_px, height_px)
+                cover::dilated(&shipped)
             } else {
                 masks(&shipped, &spec, width_px, height_px)
             };
