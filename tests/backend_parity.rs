@@ -23,14 +23,14 @@ fn ort_and_tract_agree_on_every_shipped_model() {
     let manifest = Manifest::read(&models()).unwrap();
     for spec in &manifest.models {
         let model = Model::from_spec(&manifest.folder, spec.clone()).unwrap();
-        let input = parity::test_input(&model.spec);
+        let input = parity::input_of(&model).unwrap();
         let [from_ort, from_tract] = [BackendChoice::Ort, BackendChoice::Tract].map(|choice| {
             let mut backend = open_backend(&model, &settings(choice)).unwrap();
             let mut outputs = Vec::new();
             backend.run(&input, &mut outputs).unwrap();
             outputs
         });
-        let worst = parity::worst_difference(&from_ort, &from_tract);
+        let worst = parity::worst_difference(spec, &from_ort, &from_tract);
         assert!(
             worst.is_some_and(|worst| worst <= parity::TOLERANCE),
             "{}: the backends differ by {worst:?}",

@@ -12,7 +12,7 @@ use serde_json::json;
 use umsicht::edge::detection::{BoundingBox, Detection};
 use umsicht::models::eval::score::{Seen, Table};
 use umsicht::models::groups::Origin;
-use umsicht::models::matching::{Labelled, Rules};
+use umsicht::models::matching::{Labelled, Rules, Smallest};
 
 const CLASSES: [&str; 3] = ["D00", "D20", "D40"];
 const PICTURES: usize = 60;
@@ -102,7 +102,7 @@ fn average_precision_is_that_of_pycocotools() {
     }
     let expected: BTreeMap<String, [f64; 2]> = serde_json::from_slice(&output.stdout).unwrap();
 
-    let rules = Rules { kind_of_class: (0..CLASSES.len()).collect(), min_iou: 0.5, min_side_px: 0.0 };
+    let rules = Rules { kind_of_class: (0..CLASSES.len()).collect(), min_iou: 0.5, smallest: Smallest::default() };
     let kinds: Vec<usize> = (0..CLASSES.len()).collect();
     let table = Table::new(&seen, &rules, &kinds, 0.5);
     let all = vec![1; seen.len()];

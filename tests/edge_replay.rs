@@ -34,15 +34,7 @@ fn drive() -> Clip {
 
 /// The events of one replay through the real program.
 fn replayed(folder: &Path, pictures: &Path, log: &Path, backend: &str) -> Vec<Event> {
-    let config = folder.join(format!("{backend}.toml"));
-    let text = format!(
-        "site = \"soest\"\ndevice = \"bauhof-3\"\n[source]\nkind = \"images\"\nfolder = \"unused\"\ninterval_millis = 200\n\
-         [gnss]\nfile = \"unused\"\n{}[model]\nfolder = \"{}\"\nbackend = \"{backend}\"\n\
-         [spool]\nfolder = \"unused\"\n[broker]\nhost = \"unused\"\n",
-        clip::CAMERA,
-        clip::models().display()
-    );
-    fs::write(&config, text).unwrap();
+    let config = clip::write_config(folder, backend);
     let out = folder.join("events.jsonl");
     let output = umsicht()
         .args(["edge", "replay", "--pass-id", "golden", "--config"])

@@ -194,6 +194,9 @@ fn what_is_ignored_is_neither_found_nor_missed() {
     let (code, message) = pictures.refusal(&["--min-side-px", "17"]);
     assert!(code == 65 && message.contains("no labelled box is left"), "{message}");
     close(&pictures.report(&["--min-side-px", "15"]), "/overall/labelled", 3.0);
+    let (code, message) = pictures.refusal(&["--min-width-px", "17"]);
+    assert!(code == 65 && message.contains("no labelled box is left"), "{message}");
+    close(&pictures.report(&["--min-width-px", "15"]), "/overall/labelled", 3.0);
 }
 
 #[test]

@@ -7,11 +7,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use umsicht::edge::config::assumed_camera;
-use umsicht::edge::detection::{BoundingBox, Detection};
+use umsicht::edge::detection::Detection;
 use umsicht::edge::fix::FixLog;
 use umsicht::edge::frame::{CameraImage, Frame};
 use umsicht::edge::judge::road::{RoadJudge, RoadJudgeConfig, Sighting};
 use umsicht::geo::{EastNorth, LatLon, LocalFrame};
+use umsicht::models::drive::{LabelledBox, read_boxes};
 use umsicht::schema::DamageClass;
 
 use crate::support::real_data;
@@ -27,24 +28,21 @@ struct Still {
 }
 
 fn read(folder: &Path, drive: &str) -> Vec<Still> {
-    let rows = |kind: &str| -> Vec<Vec<String>> {
-        let text = std::fs::read_to_string(folder.join(format!("{drive}.{kind}.csv"))).unwrap();
-        text.lines().skip(1).map(|line| line.split(',').map(str::to_owned).collect()).collect()
-    };
-    let mut stills: Vec<Still> = rows("truth")
-        .iter()
-        .map(|row| Still {
+    let truth = std::fs::read_to_string(folder.join(format!("{drive}.truth.csv"))).unwrap();
+    let still = |line: &str| {
+        let row: Vec<&str> = line.split(',').collect();
+        Still {
             at_seconds: row[1].parse().unwrap(),
             place: LatLon::new(row[3].parse().unwrap(), row[4].parse().unwrap()).unwrap(),
             heading_degrees: row[5].parse().unwrap(),
             boxes: Vec::new(),
-        })
-        .collect();
-    for row in rows("boxes") {
-        let side = |k: usize| row[k].parse::<f32>().unwrap();
-        let box_in_image = BoundingBox::new(side(4), side(5), side(6), side(7)).unwrap();
-        let detection = Detection { box_in_image, class: 0, score: 0.6 };
-        stills[row[0].parse::<usize>().unwrap()].boxes.push((row[3].parse().unwrap(), detection));
+        }
+    };
+    let mut stills: Vec<Still> = truth.lines().skip(1).map(still).collect();
+    for (still, labelled) in read_boxes(&folder.join(format!("{drive}.boxes.csv"))).unwrap() {
+        for LabelledBox { class, box_in_image } in labelled {
+            stills[still as usize].boxes.push((class, Detection { box_in_image, class: 0, score: 0.6 }));
+        }
     }
     stills
 }

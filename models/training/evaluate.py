@@ -123,17 +123,20 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="road.onnx or a checkpoint")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--masks", type=Path)
+    parser.add_argument("--unseen", metavar="SOURCE", help="score on all pictures of a source that the model was not trained on")
     parser.add_argument("--simulated", type=Path, action="append", default=[])
     parser.add_argument("--drive", type=Path, action="append", default=[])
     parser.add_argument("--drive-boxes", type=Path, action="append", default=[])
     parser.add_argument("--threshold", type=float)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
+    if options.unseen and options.threshold is None:
+        parser.error("--unseen needs --threshold: one chosen on the unseen camera itself would flatter")
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
     model, threshold = open_model(options.model), options.threshold
     if options.data:
-        _, held_out = read_real(options.data, options.masks)
+        _, held_out = read_real(options.data, options.masks, options.unseen)
         raw = [predict(model, picture.pixels) for picture in held_out]
         print(road_summary("held-out groups, each score at its own best threshold", raw, held_out))
         if threshold is None:

@@ -1,6 +1,9 @@
 """Write a checkpoint's averaged weights as ONNX, check it, and bring the manifest's hash up to date.
 
     python export.py --checkpoint OUT/last.pt --model ../road.onnx [--manifest ../manifest.toml --threshold 0.3]
+    python export.py --checkpoint ../road.onnx --task road --width 512 --height 288 --model smaller.onnx
+
+No part of the network has a size that depends on the picture's, so the second writes a published model for another input.
 
 The graph is static (batch 1), opset 17, without suppression, and uses only operators that both ONNX Runtime and tract
 run: convolution (normalisation folded in), max pooling, nearest resize, slice, concatenation, softmax and elementwise
@@ -22,6 +25,8 @@ import torch
 
 from network import Deployed, DetectorNet, output_names
 from predict import load_average
+from tasks import TASKS
+from warm_start import load_onnx
 
 LARGEST_DIFFERENCE_PX = 2e-2
 LARGEST_DIFFERENCE_SCORE = 1e-4
@@ -59,13 +64,29 @@ def write_onnx(net: DetectorNet, target: Path, width: int, height: int) -> Deplo
     return deployed
 
 
-def export(checkpoint: Path, target: Path, width: int | None = None, height: int | None = None) -> tuple[int, int]:
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    net, seen_width, seen_height = load_average(state)
+def opened(checkpoint: Path, task: str | None) -> tuple[DetectorNet, int, int, str]:
+    """The network of a checkpoint or of an exported model, its width and height, and where it comes from."""
+    if checkpoint.suffix != ".onnx":
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        return *load_average(state), f"epoch {state['epoch']}"
+    if task is None:
+        raise SystemExit(f"{checkpoint}: an exported model needs --task")
+    shape = onnx.load(checkpoint).graph.input[0].type.tensor_type.shape.dim
+    height, width = shape[2].dim_value, shape[3].dim_value
+    net = DetectorNet(TASKS[task])
+    # Whatever statistics the normalisations measure, their scale and shift undo them, and the export folds them in again.
+    missing = load_onnx(net, str(checkpoint), torch.rand(4, 3, height, width, generator=torch.Generator().manual_seed(0)))
+    if missing:
+        raise SystemExit(f"{checkpoint}: not a {task} model of this network, it lacks {', '.join(missing)}")
+    return net.eval(), width, height, f"from sha256 {hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]}"
+
+
+def export(checkpoint: Path, target: Path, width: int | None, height: int | None, task: str | None) -> tuple[int, int]:
+    net, seen_width, seen_height, origin = opened(checkpoint, task)
     width, height = width or seen_width, height or seen_height
     deployed = write_onnx(net, target, width, height)
     model = onnx.load(target)
-    model.doc_string = f"Umsicht {net.task.name} detector, epoch {state['epoch']}"
+    model.doc_string = f"Umsicht {net.task.name} detector, {origin}"
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, target)
     images = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
@@ -107,7 +128,8 @@ def update_manifest(manifest: Path, target: Path, threshold: float | None) -> No
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="of train.py, or an exported model")
+    parser.add_argument("--task", choices=sorted(TASKS), help="of an exported model")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--width", type=int, help="of the input, a multiple of 32; else as it was trained last")
     parser.add_argument("--height", type=int, help="likewise")
@@ -115,7 +137,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    export(options.checkpoint, options.model, options.width, options.height)
+    export(options.checkpoint, options.model, options.width, options.height, options.task)
     if options.manifest:
         update_manifest(options.manifest, options.model, options.threshold)
 

@@ -45,8 +45,9 @@ def read_mask(path: Path, width: int, height: int) -> np.ndarray | None:
     return mask if mask.shape == (height, width) else cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
-def read_real(folder: Path, masks: Path | None = None) -> tuple[list[Picture], list[Picture]]:
-    """(training pictures, held-out pictures)."""
+def read_real(folder: Path, masks: Path | None = None, unseen: str | None = None) -> tuple[list[Picture], list[Picture]]:
+    """(training pictures, held-out pictures). With `unseen` all pictures of that source are held out and no others: what a
+    network trained on the rest makes of them says what it makes of a camera that it does not know."""
     listed, mapping = listed_groups(), class_map(folder / "classes.txt", ROAD)
 
     def one(row: dict[str, str]) -> Picture:
@@ -61,6 +62,11 @@ def read_real(folder: Path, masks: Path | None = None) -> tuple[list[Picture], l
     with open(folder / "manifest.csv", newline="") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: row["file"])
     pictures = read_all(one, rows)
+    if unseen:
+        mine = [p for p in pictures if p.source == unseen]
+        if not mine:
+            raise SystemExit(f"{folder / 'manifest.csv'}: no picture has the source {unseen!r}")
+        return [p for p in pictures if p.source != unseen and not held_out(p.group, listed)], mine
     return (
         [p for p in pictures if not held_out(p.group, listed)],
         [p for p in pictures if held_out(p.group, listed)],

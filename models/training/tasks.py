@@ -45,7 +45,7 @@ ROAD = Task(
     detail=True,
     channels=64,
     width=512,
-    height=320,
+    height=288,
     # The near road fills the lower rows and carries most damages.
     views=Views(grow_square=1.45, grow_wide=1.12, scale_spread=0.22, stretch_spread=0.07, low=2.0, fragment=None),
 )
@@ -60,8 +60,8 @@ PRIVACY = Task(
     mask_classes=(),
     detail=False,
     channels=64,
-    width=512,
-    height=384,
+    width=480,
+    height=352,
     views=Views(
         grow_square=1.0, grow_wide=1.0, scale_spread=0.4, stretch_spread=0.12, low=1.0, fragment=0.0, smallest_px=5.0
     ),

@@ -41,7 +41,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--task", choices=sorted(TASKS), default="road")
     parser.add_argument("--data", type=Path, required=True, help="real pictures: images/, labels/, classes.txt, manifest.csv")
     parser.add_argument("--masks", type=Path, help="road: folder of palette masks (1 crack, 2 pothole)")
+    parser.add_argument("--unseen", metavar="SOURCE", help="road: hold out a whole source, as a camera never seen")
     parser.add_argument("--roads", type=Path, help="privacy: road pictures seen by a teacher (see teacher.py)")
+    parser.add_argument("--taught", type=Path, help="privacy: a teacher's labels in place of the set's (see teacher.py)")
     parser.add_argument("--simulated", type=Path, help="road: simulated training pictures: images/, labels/, classes.txt")
     parser.add_argument("--simulated-share", type=float, default=1.0, help="simulated pictures per real one in an epoch")
     parser.add_argument("--simulated-validation", type=Path, help="simulated pictures of the validation families")
@@ -55,6 +57,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--mosaic", type=float, default=0.25, help="share of mosaics before the rate falls; none after it")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument(
+        "--backbone-rate", type=float, default=1.0, help="share of the rate for the backbone: low keeps what it knows from COCO"
+    )
     parser.add_argument("--channels", type=int, help="else the task's")
     parser.add_argument("--width", type=int, help="else the task's")
     parser.add_argument("--height", type=int, help="else the task's")
@@ -89,11 +94,14 @@ def update_average(average: DetectorNet, net: DetectorNet, steps: int) -> None:
                 kept.copy_(new)
 
 
-def parameters(net: DetectorNet) -> list[dict]:
-    """Weight decay only on the weights of convolutions."""
-    decayed = [value for value in net.parameters() if value.ndim > 1]
-    others = [value for value in net.parameters() if value.ndim <= 1]
-    return [{"params": decayed, "weight_decay": 0.03}, {"params": others, "weight_decay": 0.0}]
+def parameters(net: DetectorNet, backbone_share: float) -> list[dict]:
+    """Weight decay only on the weights of convolutions; `share` is each group's part of the learning rate."""
+    groups = []
+    for part, share in ((net.backbone, backbone_share), (net.pyramid, 1.0), (net.head, 1.0)):
+        values = list(part.parameters())
+        groups.append({"params": [v for v in values if v.ndim > 1], "weight_decay": 0.03, "share": share})
+        groups.append({"params": [v for v in values if v.ndim <= 1], "weight_decay": 0.0, "share": share})
+    return groups
 
 
 def on_device(batch: Batch, device: str) -> Batch:
@@ -172,7 +180,10 @@ def main() -> None:
 
     started = time.time()
     task = TASKS[options.task]
-    train, held_out = read_real(options.data, options.masks) if task.name == "road" else read_privacy(options.data)
+    if task.name == "road":
+        train, held_out = read_real(options.data, options.masks, options.unseen)
+    else:
+        train, held_out = read_privacy(options.data, options.taught)
     if options.roads:
         train += read_privacy(options.roads)[0]
     simulated = read_simulated(options.simulated) if options.simulated else []
@@ -192,7 +203,7 @@ def main() -> None:
         print(f"{options.init_onnx}: loaded; starts at random: {', '.join(missing) or 'nothing'}", flush=True)
     net = net.to(options.device, memory_format=torch.channels_last)
     average = copy.deepcopy(net).eval()
-    optimiser = torch.optim.AdamW(parameters(net), lr=options.rate)
+    optimiser = torch.optim.AdamW(parameters(net, options.backbone_rate), lr=options.rate)
     first_epoch = steps_done = 0
     if options.resume:
         average.load_state_dict(state["average"])
@@ -215,7 +226,7 @@ def main() -> None:
             batch = on_device(batch, options.device)
             share = rate_at(clock.progress(epoch + step / loader.steps), clock.warm(), options.anneal_from)
             for group in optimiser.param_groups:
-                group["lr"] = options.rate * share
+                group["lr"] = options.rate * share * group["share"]
             with torch.autocast(options.device, torch.bfloat16, enabled=options.bf16):
                 output = net(batch.images)
             loss, parts = criterion(net, tuple(part.float() for part in output), batch)

@@ -73,8 +73,9 @@ impl ExtentMask {
     pub fn within(&self, camera: &Camera, detection: &Detection) -> Option<DamagedArea> {
         let plane = self.plane_of_class.get(detection.class).copied().flatten()?;
         let (mut all, mut damaged, mut cells) = (0.0, 0.0, 0);
-        for row in 0..self.rows {
-            for column in 0..self.columns {
+        let [x0, y0, x1, y1] = self.letterbox.input_from_image(&detection.box_in_image);
+        for row in cells_between(y0, y1, self.rows) {
+            for column in cells_between(x0, x1, self.columns) {
                 let Some(part) = self.cell(column, row).and_then(|cell| common(&cell, &detection.box_in_image)) else {
                     continue;
                 };
@@ -94,6 +95,12 @@ impl ExtentMask {
         let px = |cell: usize| (cell * CELL_PX) as f32;
         self.letterbox.image_from_input([px(column), px(row), px(column + 1), px(row + 1)])
     }
+}
+
+/// The cells that a span of input pixels touches.
+fn cells_between(from_px: f32, to_px: f32, count: usize) -> std::ops::Range<usize> {
+    let cell = |px: f32| px / CELL_PX as f32;
+    (cell(from_px).floor().max(0.0) as usize)..(cell(to_px).ceil().max(0.0) as usize).min(count)
 }
 
 fn common(a: &BoundingBox, b: &BoundingBox) -> Option<BoundingBox> {
@@ -119,7 +126,7 @@ fn ground_square_metres(camera: &Camera, part: &BoundingBox) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::edge::camera::{Intrinsics, Mounting};
-    use crate::edge::infer::model::tests::spec_with_extent;
+    use crate::edge::infer::manifest::tests::spec_with_extent;
 
     const SIZE_PX: (u32, u32) = (1024, 640);
 

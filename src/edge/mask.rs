@@ -98,7 +98,7 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::infer::model::tests::privacy_spec;
+    use crate::edge::infer::manifest::tests::privacy_spec;
     use proptest::prelude::*;
 
     fn detection(class: usize, score: f32, corners: [f32; 4]) -> Detection {

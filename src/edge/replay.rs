@@ -176,7 +176,7 @@ pub fn read_fixes(path: &Path, max_gap_millis: u64) -> Result<FixLog, Failure> {
 }
 
 /// A file is a video, a folder is a sequence of pictures: timed by `times.csv` in it, else 25 per second.
-fn source_of(video: &Path) -> SourceConfig {
+pub fn source_of(video: &Path) -> SourceConfig {
     if !video.is_dir() {
         return SourceConfig::File { path: video.to_owned() };
     }

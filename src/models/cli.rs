@@ -6,15 +6,26 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
+use crate::edge::config::EdgeConfig;
 use crate::edge::detector::Detector;
 use crate::edge::infer::model::{MANIFEST, Manifest, Model};
 use crate::edge::infer::{BackendChoice, BackendSettings, InferError, probe};
 use crate::failure::Failure;
 use crate::models::eval::score::Quality;
-use crate::models::{bench, eval, verify};
+use crate::models::matching::Smallest;
+use crate::models::{bench, drive, eval, verify};
 
 /// What trial operation means, for whoever installs a model.
 const ON_TRIAL: &str = "not shown to reach F1 0.40 on a camera it never saw; people must check everything it reports";
+
+const DRIVE_EXAMPLES: &str = "\
+Examples:
+  umsicht models drive --model road --video drive.mp4 --gnss drive.nmea --boxes boxes.csv
+      how many damaged stretches of 5 m get a sighting, and how many sightings lie on damage, by threshold
+  umsicht models drive --model road --video drive.mp4 --gnss drive.nmea --boxes boxes.csv --thresholds 0.3,0.5 --json
+      the same for two thresholds beside the shipped one, for a script
+
+A stretch is damaged where the ground under a labelled box touches it, up to 15 m ahead of the camera.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -24,6 +35,9 @@ pub enum Command {
     Bench(BenchArguments),
     /// Judges a model against labelled pictures: precision, recall, F1, AP50, AP50-95, what is taken for what.
     Eval(Box<EvalArguments>),
+    /// Judges a road model on a labelled drive: damaged stretches of road with a sighting, sightings on damage.
+    #[command(after_help = DRIVE_EXAMPLES)]
+    Drive(DriveArguments),
     /// Tries ONNX Runtime in this process; started by umsicht itself.
     #[command(hide = true)]
     Probe(ProbeArguments),
@@ -35,6 +49,7 @@ impl Command {
             Self::Verify(arguments) => arguments.run(),
             Self::Bench(arguments) => arguments.run(),
             Self::Eval(arguments) => arguments.run(),
+            Self::Drive(arguments) => arguments.run(),
             Self::Probe(arguments) => arguments.run(),
         }
     }
@@ -244,6 +259,9 @@ pub struct EvalArguments {
     /// Labelled boxes with a shorter side below this, in pixels of the picture, are neither found nor missed.
     #[arg(long, value_name = "N", default_value_t = 0.0)]
     min_side_px: f32,
+    /// Labelled boxes narrower than this, in pixels of the picture, are neither found nor missed.
+    #[arg(long, value_name = "N", default_value_t = 0.0)]
+    min_width_px: f32,
     /// Overlap (intersection over union) from which a box counts as found; AP50 always uses 0.5.
     #[arg(long, value_name = "0..1", default_value_t = 0.5)]
     iou: f32,
@@ -261,7 +279,7 @@ pub struct EvalArguments {
 
 impl EvalArguments {
     fn run(self) -> Result<(), Failure> {
-        let (folder, name) = self.model()?;
+        let (folder, name) = located(&self.model, &self.models)?;
         let matching = match self.matching {
             MatchArgument::Exact => eval::Match::Exact,
             MatchArgument::Group => eval::Match::Group,
@@ -271,8 +289,10 @@ impl EvalArguments {
         if !(self.iou > 0.0 && self.iou <= 1.0) {
             return Err(Failure::usage(format!("--iou {} must lie above 0 and up to 1", self.iou)));
         }
-        if !(self.min_side_px >= 0.0 && self.min_side_px.is_finite()) {
-            return Err(Failure::usage(format!("--min-side-px {} must be 0 or more", self.min_side_px)));
+        for (option, px) in [("--min-side-px", self.min_side_px), ("--min-width-px", self.min_width_px)] {
+            if !(px >= 0.0 && px.is_finite()) {
+                return Err(Failure::usage(format!("{option} {px} must be 0 or more")));
+            }
         }
         let mut detector = Detector::open_with(&folder, &name, &self.runtime.settings(self.backend.choice()))?;
         let task = eval::Task {
@@ -285,7 +305,7 @@ impl EvalArguments {
             drawn_masks: self.masks,
             only: self.only,
             ignore_classes: self.ignore_classes,
-            min_side_px: self.min_side_px,
+            smallest: Smallest { side_px: self.min_side_px, width_px: self.min_width_px },
             min_iou: self.iou,
         };
         let report = eval::evaluate(&mut detector, &task)?;
@@ -295,25 +315,118 @@ impl EvalArguments {
         print_report(&name, &report);
         Ok(())
     }
+}
 
-    /// Folder and name of the model; a path to a file is looked up in the manifest beside it.
-    fn model(&self) -> Result<(PathBuf, String), Failure> {
-        let path = Path::new(&self.model);
-        if path.extension().is_none_or(|ending| ending != "onnx") {
-            return Ok((self.models.clone(), self.model.clone()));
-        }
-        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let manifest = Manifest::read(folder).map_err(InferError::from)?;
-        let file = path.file_name().unwrap_or_default().to_string_lossy();
-        match manifest.models.iter().find(|model| model.file == file) {
-            Some(model) => Ok((folder.to_owned(), model.name.clone())),
-            None => Err(Failure::usage(format!(
-                "{}: {} has no entry for it",
-                path.display(),
-                folder.join(MANIFEST).display()
-            ))),
+/// Folder and name of a model; a path to a file is looked up in the manifest beside it.
+fn located(model: &str, models: &Path) -> Result<(PathBuf, String), Failure> {
+    let path = Path::new(model);
+    if path.extension().is_none_or(|ending| ending != "onnx") {
+        return Ok((models.to_owned(), model.to_owned()));
+    }
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let manifest = Manifest::read(folder).map_err(InferError::from)?;
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    match manifest.models.iter().find(|model| model.file == file) {
+        Some(model) => Ok((folder.to_owned(), model.name.clone())),
+        None => {
+            Err(Failure::usage(format!("{}: {} has no entry for it", path.display(), folder.join(MANIFEST).display())))
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub struct DriveArguments {
+    /// A model's name in the manifest, or the path of its file beside one.
+    #[arg(long, value_name = "NAME|FILE")]
+    model: String,
+    /// Folder with manifest.toml and the model files.
+    #[arg(long, value_name = "DIR", default_value = "models")]
+    models: PathBuf,
+    /// The drive: a video, or a folder of pictures.
+    #[arg(long, value_name = "FILE|DIR")]
+    video: PathBuf,
+    /// The log of its GNSS receiver: NMEA or GPX.
+    #[arg(long, value_name = "FILE")]
+    gnss: PathBuf,
+    /// CSV of what is damaged: `still,class,x0,y0,x1,y1`, the frame's number from 0, the class, the box in pixels.
+    #[arg(long, value_name = "FILE")]
+    boxes: PathBuf,
+    /// A device's configuration, for its measured camera; without it a survey camera is assumed.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How long a stretch of road is.
+    #[arg(long, value_name = "N", default_value_t = 5.0)]
+    stretch_metres: f64,
+    /// Score thresholds to try beside the shipped one, with commas between.
+    #[arg(
+        long,
+        value_name = "0..1,…",
+        value_delimiter = ',',
+        default_value = "0.2,0.25,0.3,0.35,0.4,0.45,0.5,0.55,0.6"
+    )]
+    thresholds: Vec<f32>,
+    #[arg(long, value_enum, default_value_t = BackendArgument::Auto)]
+    backend: BackendArgument,
+    /// Prints the result as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    runtime: RuntimeArguments,
+}
+
+impl DriveArguments {
+    fn run(self) -> Result<(), Failure> {
+        if !(self.stretch_metres > 0.0 && self.stretch_metres.is_finite()) {
+            return Err(Failure::usage(format!("--stretch-metres {} must be above 0", self.stretch_metres)));
+        }
+        if let Some(wrong) = self.thresholds.iter().find(|threshold| !(0.0..=1.0).contains(*threshold)) {
+            return Err(Failure::usage(format!("--thresholds: {wrong} must lie between 0 and 1")));
+        }
+        let (folder, name) = located(&self.model, &self.models)?;
+        let mut detector = Detector::open_with(&folder, &name, &self.runtime.settings(self.backend.choice()))?;
+        let config = self.config.as_deref().map(EdgeConfig::read).transpose()?;
+        let task = drive::Task {
+            video: self.video,
+            gnss: self.gnss,
+            boxes: self.boxes,
+            camera: config.and_then(|config| config.camera),
+            stretch_metres: self.stretch_metres,
+            thresholds: self.thresholds,
+        };
+        let report = drive::judge_drive(&mut detector, &task)?;
+        if self.json {
+            return print_json(&report);
+        }
+        print_drive(&name, &report);
+        Ok(())
+    }
+}
+
+fn print_drive(name: &str, report: &drive::Report) {
+    println!("{} {} on {}, {} frames", name, report.model.version, report.backend, report.frames);
+    println!(
+        "{} of {} stretches of {} m are damaged{}",
+        report.damaged_stretches,
+        report.stretches,
+        report.stretch_metres,
+        if report.calibrated { "" } else { "; the camera is assumed, so their places are rough" }
+    );
+    println!(
+        "{:>9} {:>9} {:>18} {:>22} {:>27}",
+        "threshold", "sightings", "of them on damage", "damaged with sighting", "all stretches with sighting"
+    );
+    let row = |point: &drive::Point, note: &str| {
+        println!(
+            "{:>9.2} {:>9} {:>18} {:>22.2} {:>27.2}{note}",
+            point.threshold,
+            point.sightings,
+            point.right_share.map_or_else(|| "none".into(), |share| format!("{share:.2}")),
+            point.found_share,
+            point.covered_share
+        );
+    };
+    report.curve.iter().for_each(|point| row(point, ""));
+    row(&report.shipped, "  as shipped");
 }
 
 fn print_report(name: &str, report: &eval::Report) {

@@ -37,6 +37,7 @@ pub fn count(table: &mut Confusion, found: &[Detection], labelled: &[Labelled], 
 mod tests {
     use super::*;
     use crate::edge::detection::BoundingBox;
+    use crate::models::matching::Smallest;
 
     #[test]
     fn each_box_is_counted_once() {
@@ -46,7 +47,7 @@ mod tests {
         let labelled = [label(0.0, 0, false), label(100.0, 1, false), label(200.0, 1, false), label(300.0, 0, true)];
         let found = [finding(0.0, 0), finding(101.0, 0), finding(300.0, 1), finding(400.0, 1)];
         let classes = ["D00", "D40"].map(String::from);
-        let rules = Rules { kind_of_class: vec![0, 1], min_iou: 0.5, min_side_px: 0.0 };
+        let rules = Rules { kind_of_class: vec![0, 1], min_iou: 0.5, smallest: Smallest::default() };
         let mut table = Confusion::new();
         count(&mut table, &found, &labelled, &rules, &classes);
         let text = serde_json::to_string(&table).unwrap();

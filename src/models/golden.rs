@@ -61,12 +61,18 @@ impl Golden {
         std::fs::write(path, text + "\n").map_err(|e| unwritable(e.to_string()))
     }
 
-    /// What the model finds in the picture now, and the picture's longer side.
-    pub fn look(&self, folder: &Path, detector: &mut Detector) -> Result<(Vec<GoldenDetection>, f32), GoldenError> {
+    /// The picture, which lies in the manifest's folder.
+    pub fn open(&self, folder: &Path) -> Result<CameraImage, GoldenError> {
         let path = folder.join(&self.picture);
         let pixels = image::open(&path).map_err(|e| GoldenError::Unreadable { path, reason: e.to_string() })?;
-        let longer_px = pixels.width().max(pixels.height()) as f32;
-        let found = detector.detect(&CameraImage::new(pixels.into_rgb8()))?;
+        Ok(CameraImage::new(pixels.into_rgb8()))
+    }
+
+    /// What the model finds in the picture now, and the picture's longer side.
+    pub fn look(&self, folder: &Path, detector: &mut Detector) -> Result<(Vec<GoldenDetection>, f32), GoldenError> {
+        let picture = self.open(folder)?;
+        let longer_px = picture.width_px().max(picture.height_px()) as f32;
+        let found = detector.detect(&picture)?;
         let classes = detector.classes();
         Ok((found.iter().map(|detection| described(detection, classes)).collect(), longer_px))
     }

@@ -22,8 +22,25 @@ pub struct Rules {
     /// Per class of the model: classes with the same number count as one.
     pub kind_of_class: Vec<usize>,
     pub min_iou: f32,
-    /// Findings with a shorter side below this are never wrong.
-    pub min_side_px: f32,
+    pub smallest: Smallest,
+}
+
+/// What is large enough to be asked for, in pixels of the original picture: labelled boxes below are neither found nor missed,
+/// findings below never wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Smallest {
+    /// Of the shorter side.
+    pub side_px: f32,
+    /// Of the width, by which plates are read.
+    pub width_px: f32,
+}
+
+impl Smallest {
+    #[must_use]
+    pub fn holds(&self, b: &BoundingBox) -> bool {
+        let (width_px, height_px) = (b.x1 - b.x0, b.y1 - b.y0);
+        width_px.min(height_px) >= self.side_px && width_px >= self.width_px
+    }
 }
 
 /// What becomes of a finding.
@@ -34,11 +51,6 @@ pub enum Fate {
     /// It counts neither for nor against.
     LeftOut,
     Wrong,
-}
-
-#[must_use]
-pub fn shorter_side_px(b: &BoundingBox) -> f32 {
-    (b.x1 - b.x0).min(b.y1 - b.y0)
 }
 
 /// The fates of one picture's findings, which stand best first.
@@ -58,7 +70,7 @@ pub fn fates(found: &[Detection], labelled: &[Labelled], rules: &Rules) -> Vec<F
                 Fate::Found(index)
             }
             None if labelled.iter().any(|label| label.ignored && fits(label)) => Fate::LeftOut,
-            None if shorter_side_px(&finding.box_in_image) < rules.min_side_px => Fate::LeftOut,
+            None if !rules.smallest.holds(&finding.box_in_image) => Fate::LeftOut,
             None => Fate::Wrong,
         });
     }
@@ -99,7 +111,7 @@ mod tests {
     }
 
     fn rules(kind_of_class: &[usize]) -> Rules {
-        Rules { kind_of_class: kind_of_class.to_vec(), min_iou: 0.5, min_side_px: 0.0 }
+        Rules { kind_of_class: kind_of_class.to_vec(), min_iou: 0.5, smallest: Smallest::default() }
     }
 
     /// Whether each finding that counts is right.
@@ -130,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_finding_too_small_to_be_asked_for_is_not_wrong() {
-        let small = Rules { min_side_px: 30.0, ..rules(&[0]) };
+        let small = Rules { smallest: Smallest { side_px: 30.0, width_px: 0.0 }, ..rules(&[0]) };
         assert!(judged(&[finding(0.0, 0, 0.9)], &[], &small).is_empty());
         assert_eq!(judged(&[finding(0.0, 0, 0.9)], &[label(0.0, 0, false)], &small), [true]);
     }

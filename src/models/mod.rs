@@ -6,6 +6,7 @@ pub mod bootstrap;
 pub mod cli;
 pub mod confusion;
 pub mod cover;
+pub mod drive;
 pub mod eval;
 pub mod extent;
 pub mod golden;

@@ -143,6 +143,19 @@ pub const CAMERA: &str = "[camera]\nwidth_px = 480\nheight_px = 300\nhorizontal_
     pitch_degrees = 10.0\nheight_sigma_metres = 0.01\npitch_sigma_degrees = 0.1\nroll_sigma_degrees = 0.1\n\
     yaw_sigma_degrees = 0.1\n";
 
+/// Writes the configuration of a device with this camera and the model that finds the patches.
+pub fn write_config(folder: &Path, backend: &str) -> PathBuf {
+    let config = folder.join(format!("{backend}.toml"));
+    let text = format!(
+        "site = \"soest\"\ndevice = \"bauhof-3\"\n[source]\nkind = \"images\"\nfolder = \"unused\"\ninterval_millis = 200\n\
+         [gnss]\nfile = \"unused\"\n{CAMERA}[model]\nfolder = \"{}\"\nbackend = \"{backend}\"\n\
+         [spool]\nfolder = \"unused\"\n[broker]\nhost = \"unused\"\n",
+        models().display()
+    );
+    fs::write(&config, text).unwrap();
+    config
+}
+
 /// The folder of the model that finds the patches.
 pub fn models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/colours")

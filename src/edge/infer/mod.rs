@@ -5,6 +5,7 @@
 
 pub mod layout;
 pub mod library;
+pub(in crate::edge) mod manifest;
 pub mod model;
 #[cfg(feature = "ort")]
 mod ort;

@@ -85,6 +85,27 @@ struct Judging {
     last_frame_at: OffsetDateTime,
 }
 
+/// The judge of one camera's pictures; `None` assumes a survey camera. A measured camera's geometry holds for one size of
+/// picture only.
+pub fn road_judge(
+    mounted: Option<MountedCamera>,
+    config: &RoadJudgeConfig,
+    width_px: u32,
+    height_px: u32,
+) -> Result<RoadJudge, PipelineError> {
+    let Some(mounted) = mounted else {
+        return Ok(RoadJudge::new(assumed_camera(width_px, height_px), false, config.clone()));
+    };
+    let camera = mounted.camera();
+    let (camera_width_px, camera_height_px) = (camera.intrinsics.width_px, camera.intrinsics.height_px);
+    if (width_px, height_px) != (camera_width_px, camera_height_px) {
+        return Err(PipelineError::PictureSize { width_px, height_px, camera_width_px, camera_height_px });
+    }
+    let antenna =
+        AntennaOffset { forward_metres: mounted.antenna_forward_metres, left_metres: mounted.antenna_left_metres };
+    Ok(RoadJudge::new(camera, true, RoadJudgeConfig { antenna, ..config.clone() }))
+}
+
 impl RoadPipeline<'_> {
     /// Runs until the source ends or `stop` is set; what is still open then is judged and committed.
     ///
@@ -126,28 +147,14 @@ impl RoadPipeline<'_> {
     /// The first frame tells what camera it is and which pass.
     fn start(&self, frame: &Frame) -> Result<Judging, PipelineError> {
         let reporter = self.pass.reporter(frame.captured_at, self.detector.model_ref(), self.simulated);
-        Ok(Judging { judge: self.judge_for(frame)?, reporter, last_frame_at: frame.captured_at })
+        let (width_px, height_px) = (frame.image.width_px(), frame.image.height_px());
+        let judge = road_judge(self.camera, &self.judge, width_px, height_px)?;
+        Ok(Judging { judge, reporter, last_frame_at: frame.captured_at })
     }
 
     fn damage_classes(&self) -> Result<Vec<DamageClass>, PipelineError> {
         let class = |name: &String| name.parse().map_err(|_| PipelineError::ForeignClass(name.clone()));
         self.detector.classes().iter().map(class).collect()
-    }
-
-    /// The camera's geometry holds for one size of picture only.
-    fn judge_for(&self, frame: &Frame) -> Result<RoadJudge, PipelineError> {
-        let (width_px, height_px) = (frame.image.width_px(), frame.image.height_px());
-        let Some(mounted) = self.camera else {
-            return Ok(RoadJudge::new(assumed_camera(width_px, height_px), false, self.judge.clone()));
-        };
-        let camera = mounted.camera();
-        let (camera_width_px, camera_height_px) = (camera.intrinsics.width_px, camera.intrinsics.height_px);
-        if (width_px, height_px) != (camera_width_px, camera_height_px) {
-            return Err(PipelineError::PictureSize { width_px, height_px, camera_width_px, camera_height_px });
-        }
-        let antenna =
-            AntennaOffset { forward_metres: mounted.antenna_forward_metres, left_metres: mounted.antenna_left_metres };
-        Ok(RoadJudge::new(camera, true, RoadJudgeConfig { antenna, ..self.judge.clone() }))
     }
 
     /// Commits what became sightings with the frame of `frame_at`.

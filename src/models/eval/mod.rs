@@ -25,7 +25,7 @@ use crate::models::extent::{self, MaskQuality};
 use crate::models::groups::{self, GroupError, Groups, Origin};
 use crate::models::labels::{self, ClassMap, LabelError};
 use crate::models::mask::{self, MaskError};
-use crate::models::matching::{self, Labelled, Rules};
+use crate::models::matching::{self, Labelled, Rules, Smallest};
 use crate::schema::ModelRef;
 
 use self::score::{Quality, Seen, Table};
@@ -55,7 +55,7 @@ pub enum EvalError {
     #[error("{}: none of {pictures} pictures has a label file in it", folder.display())]
     NoLabels { folder: PathBuf, pictures: usize },
     #[error(
-        "no labelled box is left to find, so nothing can be measured; see --only, --ignore-classes and --min-side-px"
+        "no labelled box is left to find, so nothing can be measured; see --only, --ignore-classes, --min-side-px and --min-width-px"
     )]
     NothingToFind,
 }
@@ -122,8 +122,7 @@ pub struct Task {
     /// Empty: all.
     pub only: Vec<String>,
     pub ignore_classes: Vec<String>,
-    /// In pixels of the original picture: boxes with a shorter side below this are neither found nor missed.
-    pub min_side_px: f32,
+    pub smallest: Smallest,
     pub min_iou: f32,
 }
 
@@ -163,11 +162,8 @@ pub fn evaluate(detector: &mut Detector, task: &Task) -> Result<Report, EvalErro
     let spec = detector.spec().clone();
     let map = ClassMap::read(&task.classes, &spec.classes, &task.ignore_classes)?;
     let asked = asked_classes(&spec, &map, task)?;
-    let rules = Rules {
-        kind_of_class: task.matching.kind_of_class(&spec),
-        min_iou: task.min_iou,
-        min_side_px: task.min_side_px,
-    };
+    let rules =
+        Rules { kind_of_class: task.matching.kind_of_class(&spec), min_iou: task.min_iou, smallest: task.smallest };
     let seen = look(detector, task, &map, &asked, &rules)?;
     if seen.iter().flat_map(|picture| &picture.labelled).all(|label| label.ignored) {
         return Err(EvalError::NothingToFind);
@@ -353,7 +349,7 @@ fn labels_of(
         *label_files += usize::from(!ignored);
         for line in lines {
             let Some(class) = line.class else { continue };
-            let small = matching::shorter_side_px(&line.box_in_image) < task.min_side_px;
+            let small = !task.smallest.holds(&line.box_in_image);
             // A class that is not judged still forgives, where classes count as one.
             let ignored = ignored || small || !asked[class];
             all.push(Labelled { box_in_image: line.box_in_image, class, ignored });
