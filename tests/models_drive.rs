@@ -133,8 +133,10 @@ fn what_is_wrong_is_told_with_its_place() {
     assert!(code == 65 && text.contains("boxes.csv: line 2: \"manhole\""), "{code}: {text}");
     let (code, text) = told(&format!("{LABELS}900,D40,1,2,3,4\n"), &[]);
     assert!(code == 65 && text.contains("frame 900") && text.contains("40 frames"), "{code}: {text}");
+    let (code, text) = told(&format!("{LABELS}3,D40,1,2,900,4\n"), &[]);
+    assert!(code == 65 && text.contains("frame 3") && text.contains("480×300"), "{code}: {text}");
     let (code, text) = told(LABELS, &["--stretch-metres", "0"]);
-    assert!(code == 64 && text.contains("--stretch-metres 0 must be above 0"), "{code}: {text}");
+    assert!(code == 64 && text.contains("--stretch-metres 0 must lie between 0.5 and 1000"), "{code}: {text}");
     let (code, text) = told(LABELS, &["--thresholds", "0.5,7"]);
-    assert!(code == 64 && text.contains("--thresholds: 7 must lie between 0 and 1"), "{code}: {text}");
+    assert!(code == 64 && text.contains("--thresholds: 7 must lie above 0 and up to 1"), "{code}: {text}");
 }

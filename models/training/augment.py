@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -141,6 +141,24 @@ def weather(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return pixels
 
 
+def without_boxes(picture: Picture, rng: np.random.Generator) -> Picture:
+    """A part of the picture that no box touches, a sure one or not, often blurred as a near wall is; the whole picture where a
+    few tries find none. A network that has seen objects fill the picture must also see it filled by nothing."""
+    rows, columns = picture.pixels.shape[:2]
+    for _ in range(12):
+        share = rng.uniform(0.2, 0.7)
+        height, width = int(rows * share), int(columns * share)
+        y, x = int(rng.integers(0, rows - height + 1)), int(rng.integers(0, columns - width + 1))
+        boxes = picture.boxes
+        apart = (boxes[:, 1] >= x + width) | (boxes[:, 3] <= x) | (boxes[:, 2] >= y + height) | (boxes[:, 4] <= y)
+        if apart.all() and min(height, width) >= 32:
+            part = picture.pixels[y : y + height, x : x + width]
+            if rng.random() < 0.5:
+                part = cv2.GaussianBlur(part, (0, 0), float(rng.uniform(0.01, 0.06)) * width)
+            return replace(picture, pixels=np.ascontiguousarray(part), boxes=boxes[:0], mask=None)
+    return picture
+
+
 def known_window(
     picture: Picture, boxes: np.ndarray, window: tuple[int, int, int, int], known: np.ndarray, task: Task
 ) -> None:
@@ -218,7 +236,9 @@ class Loader:
         for place_in_epoch in range(step * self.batch, (step + 1) * self.batch):
             rng = np.random.default_rng([self.seed, self.epoch, place_in_epoch])
             chosen = [self.pictures[place_in_epoch]]
-            if rng.random() < self.mosaic:
+            if self.task.views.empty and rng.random() < self.task.views.empty:
+                chosen = [without_boxes(chosen[0], rng)]
+            elif rng.random() < self.mosaic:
                 chosen += [self.pictures[i] for i in rng.integers(0, len(self.pictures), 3)]
             items.append(view(chosen, self.width, self.height, self.task, rng))
         pixels = np.stack([item[0] for item in items])[..., ::-1]

@@ -134,6 +134,10 @@ def main() -> None:
         parser.error("--unseen needs --threshold: one chosen on the unseen camera itself would flatter")
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
+    if options.unseen and options.model.suffix != ".onnx":
+        known = torch.load(options.model, map_location="cpu", weights_only=True).get("unseen", options.unseen)
+        if known != options.unseen:
+            parser.error(f"{options.model} was trained with --unseen {known}")
     model, threshold = open_model(options.model), options.threshold
     if options.data:
         _, held_out = read_real(options.data, options.masks, options.unseen)

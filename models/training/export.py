@@ -64,6 +64,21 @@ def write_onnx(net: DetectorNet, target: Path, width: int, height: int) -> Deplo
     return deployed
 
 
+def compare_with(path: Path, deployed: Deployed) -> tuple[onnxruntime.InferenceSession, torch.Tensor, float]:
+    """Refuses a file that does not answer as the network does; its session, the input, and the largest difference."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    images = torch.rand(session.get_inputs()[0].shape, generator=torch.Generator().manual_seed(0))
+    written = session.run(None, {"images": images.numpy()})
+    with torch.inference_mode():
+        apart, *extent_apart = (np.abs(a - b.numpy()) for a, b in zip(written, deployed(images), strict=True))
+    scores_apart = max([apart[:, 4:].max(), *(part.max() for part in extent_apart)])
+    if apart[:, :4].max() > LARGEST_DIFFERENCE_PX or scores_apart > LARGEST_DIFFERENCE_SCORE:
+        raise SystemExit(f"{path}: differs from the network by {apart[:, :4].max()} px, score {scores_apart}")
+    return session, images, float(apart.max())
+
+
 def opened(checkpoint: Path, task: str | None) -> tuple[DetectorNet, int, int, str]:
     """The network of a checkpoint or of an exported model, its width and height, and where it comes from."""
     if checkpoint.suffix != ".onnx":
@@ -78,7 +93,8 @@ def opened(checkpoint: Path, task: str | None) -> tuple[DetectorNet, int, int, s
     missing = load_onnx(net, str(checkpoint), torch.rand(4, 3, height, width, generator=torch.Generator().manual_seed(0)))
     if missing:
         raise SystemExit(f"{checkpoint}: not a {task} model of this network, it lacks {', '.join(missing)}")
-    return net.eval(), width, height, f"from sha256 {hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]}"
+    compare_with(checkpoint, Deployed(net.eval(), width, height).eval())
+    return net, width, height, f"from sha256 {hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]}"
 
 
 def export(checkpoint: Path, target: Path, width: int | None, height: int | None, task: str | None) -> tuple[int, int]:
@@ -89,33 +105,26 @@ def export(checkpoint: Path, target: Path, width: int | None, height: int | None
     model.doc_string = f"Umsicht {net.task.name} detector, {origin}"
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, target)
-    images = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(target), options, providers=["CPUExecutionProvider"])
-    written = session.run(output_names(net.task), {"images": images.numpy()})
-    with torch.inference_mode():
-        apart, *extent_apart = (np.abs(a - b.numpy()) for a, b in zip(written, deployed(images), strict=True))
-    scores_apart = max([apart[:, 4:].max(), *(part.max() for part in extent_apart)])
-    if apart[:, :4].max() > LARGEST_DIFFERENCE_PX or scores_apart > LARGEST_DIFFERENCE_SCORE:
-        raise SystemExit(f"{target}: differs from the network by {apart[:, :4].max()} px, score {scores_apart}")
+    session, images, apart = compare_with(target, deployed)
     millis = []
     for _ in range(50):
         began = time.perf_counter()
         session.run(None, {"images": images.numpy()})
         millis.append((time.perf_counter() - began) * 1000)
     print(f"{target}: {target.stat().st_size} bytes, {sorted({node.op_type for node in model.graph.node})}")
-    print(f"one thread: median {np.median(millis):.1f} ms, least {min(millis):.1f} ms; differs by {apart.max():.1e}")
+    print(f"one thread: median {np.median(millis):.1f} ms, least {min(millis):.1f} ms; differs by {apart:.1e}")
     return width, height
 
 
-def update_manifest(manifest: Path, target: Path, threshold: float | None) -> None:
-    """Replace sha256 (and score_threshold) inside the entry whose file is `target`."""
+def update_manifest(manifest: Path, target: Path, size: tuple[int, int], threshold: float | None) -> None:
+    """Replace sha256 and the input's size (and score_threshold) inside the entry whose file is `target`."""
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
     entries = re.split(r"(?m)^(?=\[\[model\]\])", manifest.read_text())
     for number, entry in enumerate(entries):
         if f'file = "{target.name}"' in entry:
             entry = re.sub(r'(?m)^sha256 = ".*"', f'sha256 = "{digest}"', entry)
+            for side, pixels in zip(("width", "height"), size, strict=True):
+                entry = re.sub(rf"(?m)^{side} = \d+", f"{side} = {pixels}", entry)
             if threshold is not None:
                 entry = re.sub(r"(?m)^score_threshold = \S+", f"score_threshold = {threshold}", entry)
             entries[number] = entry
@@ -137,9 +146,9 @@ def main() -> None:
     parser.add_argument("--threshold", type=float)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    export(options.checkpoint, options.model, options.width, options.height, options.task)
+    size = export(options.checkpoint, options.model, options.width, options.height, options.task)
     if options.manifest:
-        update_manifest(options.manifest, options.model, options.threshold)
+        update_manifest(options.manifest, options.model, size, options.threshold)
 
 
 if __name__ == "__main__":

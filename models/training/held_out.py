@@ -72,7 +72,11 @@ def main() -> None:
     parser.add_argument("--unseen", metavar="SOURCE", help="road: every picture of this source instead")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
+    if options.out.exists() and any(options.out.iterdir()):
+        parser.error(f"{options.out} is not empty: what lies there may no longer be held out")
     found = road_rows(options.data, options.unseen) if options.task == "road" else privacy_rows(options.data)
+    if not any(found.values()):
+        raise SystemExit(f"{options.data / 'manifest.csv'}: nothing is held out" + (f" of {options.unseen}" if options.unseen else ""))
     for source, rows in found.items():
         lay_out(rows, options.data, options.masks, options.out / source)
 

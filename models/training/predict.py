@@ -62,9 +62,15 @@ class Seen:
     extent: np.ndarray | None
 
 
-def predict(model, pixels: np.ndarray, floor: float = FLOOR) -> Seen:
-    boxed, ratio, left, top = letterbox(pixels, model.width, model.height)
+def network_input(pixels: np.ndarray, width: int, height: int) -> tuple[np.ndarray, float, float, float]:
+    """BGR picture -> `images` [1, 3, H, W] RGB 0..1, and (ratio, left, top) of `letterbox`."""
+    boxed, ratio, left, top = letterbox(pixels, width, height)
     image = np.ascontiguousarray(boxed[..., ::-1].transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
+    return image, ratio, left, top
+
+
+def predict(model, pixels: np.ndarray, floor: float = FLOOR) -> Seen:
+    image, ratio, left, top = network_input(pixels, model.width, model.height)
     output, *extent = model(image)
     rows = candidates(output, floor)
     rows[:, [0, 2]] = ((rows[:, [0, 2]] - left) / ratio).clip(0, pixels.shape[1])

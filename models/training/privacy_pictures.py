@@ -93,6 +93,8 @@ def read_privacy(folder: Path, taught: Path | None = None) -> tuple[list[Picture
         human = labelled(row["human_labelled_classes"])
         boxes = read_boxes(folder / "labels" / f"{stem}.txt", width, height, mapping)
         teacher = taught if taught and not held_out(stem, listed) else folder / "labels_pseudo"
+        if teacher is taught and not (taught / f"{stem}.txt").exists():
+            raise SystemExit(f"{taught}: no {stem}.txt; teacher.py writes a file for every picture, also an empty one")
         learned = teacher_boxes(teacher / f"{stem}.txt", width, height, mapping, human)
         silent = {name: TEACHER if name in TEACHER_SURE else NOBODY for name in PRIVACY.classes}
         believed = tuple((silent | human)[name] for name in PRIVACY.classes)

@@ -3,8 +3,8 @@
     python quantise.py --model ../road.onnx --task road --data ROAD --out road-int8.onnx
     python evaluate.py --model road-int8.onnx --data ROAD --threshold 0.31
 
-Weights per channel, activations by their range over some training pictures (static, signed, QDQ form). Prints size and time
-beside the original's. Nothing here ships by itself: see the cards for what it was worth.
+Weights per channel and signed, activations unsigned by their range over some training pictures (static, QDQ form). Prints size
+and time beside the original's. Nothing ships by itself: the road model's card says what it was worth.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from pictures import Picture, letterbox
+from pictures import Picture
+from predict import Exported, network_input
 from privacy_pictures import read_privacy
 from road_pictures import read_real
 
@@ -28,29 +28,18 @@ CALIBRATION_PICTURES = 100
 class Calibration(CalibrationDataReader):
     def __init__(self, pictures: list[Picture], width: int, height: int):
         chosen = [pictures[i] for i in np.random.default_rng(1).permutation(len(pictures))[:CALIBRATION_PICTURES]]
-        self.inputs = iter([{"images": network_input(picture.pixels, width, height)} for picture in chosen])
+        self.inputs = iter([{"images": network_input(picture.pixels, width, height)[0]} for picture in chosen])
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self.inputs, None)
 
 
-def network_input(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
-    boxed = letterbox(pixels, width, height)[0]
-    return np.ascontiguousarray(boxed[..., ::-1].transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
-
-
-def session_of(path: Path) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def median_millis(path: Path, width: int, height: int) -> float:
-    session, millis = session_of(path), []
-    image = np.random.default_rng(1).random((1, 3, height, width), dtype=np.float32)
+def median_millis(path: Path) -> float:
+    model, millis = Exported(path), []
+    image = np.random.default_rng(1).random((1, 3, model.height, model.width), dtype=np.float32)
     for _ in range(60):
         began = time.perf_counter()
-        session.run(None, {"images": image})
+        model(image)
         millis.append((time.perf_counter() - began) * 1000)
     return float(np.median(millis[10:]))
 
@@ -62,14 +51,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the task's real pictures")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    _, _, height, width = session_of(options.model).get_inputs()[0].shape
+    model = Exported(options.model)
     train, _ = read_real(options.data) if options.task == "road" else read_privacy(options.data)
     prepared = options.out.with_suffix(".prepared.onnx")
     quant_pre_process(str(options.model), str(prepared), skip_symbolic_shape=True)
     quantize_static(
         str(prepared),
         str(options.out),
-        Calibration(train, width, height),
+        Calibration(train, model.width, model.height),
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=["Conv"],
         per_channel=True,
@@ -79,7 +68,7 @@ def main() -> None:
     )
     prepared.unlink()
     for path in (options.model, options.out):
-        print(f"{path}: {path.stat().st_size} bytes, one thread: median {median_millis(path, width, height):.1f} ms")
+        print(f"{path}: {path.stat().st_size} bytes, one thread: median {median_millis(path):.1f} ms")
 
 
 if __name__ == "__main__":

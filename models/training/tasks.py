@@ -15,6 +15,7 @@ class Views:
     stretch_spread: float  # the same of the ratio of the sides
     low: float  # 1: any height of the picture is as likely; 2: its lower part is kept more often
     fragment: float | None  # trust in a box of which little is left in view; None drops the box
+    empty: float = 0.0  # share of views that show a part of a picture without any box, enlarged: surfaces are nobody
     smallest_px: float = 0.0  # boxes with a shorter side than this in the view are neither right nor wrong
 
 
@@ -63,7 +64,7 @@ PRIVACY = Task(
     width=480,
     height=352,
     views=Views(
-        grow_square=1.0, grow_wide=1.0, scale_spread=0.4, stretch_spread=0.12, low=1.0, fragment=0.0, smallest_px=5.0
+        grow_square=1.0, grow_wide=1.0, scale_spread=0.4, stretch_spread=0.12, low=1.0, fragment=0.0, empty=0.15, smallest_px=5.0
     ),
 )
 

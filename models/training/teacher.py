@@ -7,8 +7,9 @@ privacy set, where people labelled other classes only.
 The first takes survey pictures (source `dnit`) that the road model may train on, evenly over the set, and writes a set in the
 form that privacy_pictures.py reads. The second writes label files for `train.py --taught`: the set's own `labels_pseudo` know
 only what the teacher was fairly sure of, so a person of whom it was half sure is taught as background; these files name the
-doubtful ones too, and keep the set's faces. The teacher looks at each picture and at its mirror image. It is PicoDet-S with COCO weights (PaddleDetection, Apache-2.0); only its boxes are
-used. Boxes it is not sure of are written too: they become neither right nor wrong.
+doubtful ones too, and keep the set's faces. The teacher looks at each picture and at its mirror image. It is PicoDet-S with
+COCO weights (PaddleDetection, Apache-2.0); only its boxes are used. Boxes it is not sure of are written too: they become
+neither right nor wrong.
 """
 
 from __future__ import annotations
@@ -35,6 +36,19 @@ OURS_OF_COCO = {0: PERSON, 2: VEHICLE, 3: VEHICLE, 5: VEHICLE, 7: VEHICLE}
 MEAN, DEVIATION = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
 
 
+def open_teacher(path: Path) -> onnxruntime.InferenceSession:
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads, settings.log_severity_level = 1, 3
+    return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+
+
+def pixels_of(path: Path) -> np.ndarray:
+    pixels = cv2.imread(str(path))
+    if pixels is None:
+        raise SystemExit(f"{path}: not a picture that can be read")
+    return pixels
+
+
 def look_twice(session: onnxruntime.InferenceSession, pixels: np.ndarray) -> np.ndarray:
     """As `look`, and what it finds in the mirror image brought back."""
     mirrored = look(session, pixels[:, ::-1])
@@ -51,7 +65,7 @@ def lines(found: np.ndarray) -> str:
     )
 
 
-def look(session: onnxruntime.InferenceSession, pixels: np.ndarray) -> np.ndarray:
+def look(session: onnxruntime.InferenceSession, pixels: np.ndarray, floor: float = FLOOR) -> np.ndarray:
     """BGR picture -> detection rows (x0, y0, x1, y1 as shares of the picture, our class, score)."""
     image = cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)[..., ::-1]
     image = ((image - MEAN) / DEVIATION).transpose(2, 0, 1)[None].astype(np.float32)
@@ -65,7 +79,7 @@ def look(session: onnxruntime.InferenceSession, pixels: np.ndarray) -> np.ndarra
         reach = (shares / shares.sum(2, keepdims=True) * np.arange(BINS)).sum(2) * stride
         boxes = np.concatenate([centres - reach[:, :2], centres + reach[:, 2:]], 1) / SIDE
         for theirs, ours in OURS_OF_COCO.items():
-            kept = scores[0, :, theirs] >= FLOOR
+            kept = scores[0, :, theirs] >= floor
             kinds = np.full((int(kept.sum()), 1), ours)
             rows.append(np.concatenate([boxes[kept].clip(0, 1), kinds, scores[0, kept, theirs][:, None]], 1))
     found = np.concatenate(rows)
@@ -86,7 +100,7 @@ def write_roads(session: onnxruntime.InferenceSession, road: Path, count: int, o
         writer.writerow(["file", "source", "human_labelled_classes", "group"])
         for row in chosen:
             source = road / "images" / row["file"]
-            found = look_twice(session, cv2.imread(str(source)))
+            found = look_twice(session, pixels_of(source))
             (out / "labels_pseudo" / f"{source.stem}.txt").write_text(lines(found))
             shutil.copyfile(source, out / "images" / row["file"])
             writer.writerow([row["file"], row["source"], "", row["group"]])
@@ -101,7 +115,7 @@ def write_taught(session: onnxruntime.InferenceSession, privacy: Path, out: Path
     for source in sorted((privacy / "images").iterdir()):
         own = privacy / "labels_pseudo" / f"{source.stem}.txt"
         faces = [line for line in own.read_text().splitlines() if line.split()[:1] == [face]] if own.exists() else []
-        found = lines(look_twice(session, cv2.imread(str(source))))
+        found = lines(look_twice(session, pixels_of(source)))
         (out / f"{source.stem}.txt").write_text(found + "".join(f"{line}\n" for line in faces))
 
 
@@ -114,9 +128,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300, help="road pictures to take")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads, settings.log_severity_level = 1, 3
-    session = onnxruntime.InferenceSession(str(options.teacher), settings, providers=["CPUExecutionProvider"])
+    session = open_teacher(options.teacher)
     if options.road:
         write_roads(session, options.road, options.count, options.out)
     else:

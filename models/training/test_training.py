@@ -6,6 +6,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -17,8 +18,10 @@ from export import write_onnx
 from network import Deployed, DetectorNet, cell_centres, class_scores
 from pictures import Picture
 from predict import Seen
-from privacy_pictures import held_out, rules
+from privacy_pictures import held_out, read_privacy, rules
+from road_pictures import read_real
 from tasks import PRIVACY, ROAD
+from train import parameters, resume_optimiser
 from warm_start import load_onnx
 
 
@@ -141,6 +144,19 @@ class Cover(unittest.TestCase):
         self.assertAlmostEqual(lower_bound(95, 100), 0.8977, places=3)
 
 
+class Choice(unittest.TestCase):
+    def test_rules_mask_what_is_labelled_and_not_what_scores_less(self) -> None:
+        # Each picture: a face that scores 0.6, and a wrong, large person that scores 0.3.
+        pictures, seen = [], []
+        for number in range(40):
+            pixels = np.zeros((100, 100, 3), np.uint8)
+            boxes = np.array([[0, 10, 10, 40, 40, 1.0]], np.float32)
+            pictures.append(Picture(f"fc_{number}", "fc", "", pixels, boxes, (1.0,) * 4))
+            seen.append(Seen(np.array([[10, 10, 40, 40, 0, 0.6], [50, 0, 100, 100, 2, 0.3]], np.float32), None))
+        rules = Scorer(seen, pictures).choose()
+        self.assertTrue(rules[0].threshold <= 0.6 and rules[2].threshold > 0.3, rules)
+
+
 class HeldOut(unittest.TestCase):
     def test_frames_of_one_drive_are_split_by_time_and_crops_stay_with_their_frame(self) -> None:
         listed = rules()
@@ -151,6 +167,67 @@ class HeldOut(unittest.TestCase):
     def test_the_two_copies_of_one_still_stay_together(self) -> None:
         for number in range(50):
             self.assertEqual(held_out(f"fc_press_{number}_jpg_00aa", []), held_out(f"fg_press_{number}_jpg_11bb", []))
+
+
+class Sets(unittest.TestCase):
+    """Small sets on disk: what is read, whose labels count, what stays apart."""
+
+    def setUp(self) -> None:
+        self.place = tempfile.TemporaryDirectory()
+        self.addCleanup(self.place.cleanup)
+        self.folder = Path(self.place.name)
+        for name in ("images", "labels", "labels_pseudo", "taught"):
+            (self.folder / name).mkdir()
+
+    def add(self, stem: str, human: str, pseudo: str = "") -> None:
+        cv2.imwrite(str(self.folder / "images" / f"{stem}.png"), np.full((40, 60, 3), 90, np.uint8))
+        (self.folder / "labels" / f"{stem}.txt").write_text(human)
+        (self.folder / "labels_pseudo" / f"{stem}.txt").write_text(pseudo)
+
+    def test_a_source_that_is_unseen_is_held_out_whole_and_alone(self) -> None:
+        (self.folder / "classes.txt").write_text("D00\nD40\n")
+        rows = [("dnit_1", "dnit", "dnit_a"), ("dnit_2", "dnit", "dnit_386RS191729"), ("cmb_1", "cmb", "cmb_s1"), ("cmb_2", "cmb", "cmb_s2")]
+        for stem, _, _ in rows:
+            self.add(stem, "1 0.5 0.5 0.5 0.5\n")
+        lines = [f"{stem}.png,{source},{group}" for stem, source, group in rows]
+        (self.folder / "manifest.csv").write_text("\n".join(["file,source,group", *lines]) + "\n")
+        train, unseen = read_real(self.folder, unseen="cmb")
+        self.assertEqual([p.name for p in train], ["dnit_1"], "held-out segments stay held out")
+        self.assertEqual([p.name for p in unseen], ["cmb_1", "cmb_2"])
+        with self.assertRaises(SystemExit):
+            read_real(self.folder, unseen="cbm")
+
+    def test_a_teacher_s_labels_replace_the_set_s_for_training_only_and_none_may_be_missing(self) -> None:
+        (self.folder / "classes.txt").write_text("face\nlicence_plate\nperson\nvehicle\n")
+        stems = [f"lpv_{number}" for number in range(12)]
+        for stem in stems:
+            self.add(stem, "", "2 0.5 0.5 0.5 0.9 0.9\n")
+            (self.folder / "taught" / f"{stem}.txt").write_text("2 0.25 0.5 0.5 0.9 0.3\n3 0.5 0.5 0.9 0.9 0.9\n")
+        lines = [f"{stem}.png,x,licence_plate+vehicle,," for stem in stems]
+        (self.folder / "manifest.csv").write_text("\n".join(["file,source,human_labelled_classes,group,boxes", *lines]) + "\n")
+        train, held = read_privacy(self.folder, self.folder / "taught")
+        self.assertTrue(train and held)
+        for picture in train:  # the doubtful person; the vehicle is left to the people who labelled vehicles
+            self.assertEqual(picture.boxes[:, [0, 5]].tolist(), [[2.0, 0.0]])
+        for picture in held:  # the sure person of the set itself
+            self.assertEqual(picture.boxes[:, 0].tolist(), [2.0])
+            self.assertGreater(picture.boxes[0, 5], 0)
+        (self.folder / "taught" / f"{train[0].name}.txt").unlink()
+        with self.assertRaises(SystemExit):
+            read_privacy(self.folder, self.folder / "taught")
+
+
+class Rates(unittest.TestCase):
+    def test_a_resumed_run_takes_this_run_s_share_for_the_backbone(self) -> None:
+        net = DetectorNet(PRIVACY)
+        saved = torch.optim.AdamW(parameters(net, 1.0), lr=1e-3).state_dict()
+        optimiser = torch.optim.AdamW(parameters(net, 0.2), lr=1e-3)
+        resume_optimiser(optimiser, saved, Path("last.pt"))
+        self.assertEqual([group["share"] for group in optimiser.param_groups], [0.2, 0.2, 1.0, 1.0, 1.0, 1.0])
+        covered = sum(value.numel() for group in optimiser.param_groups for value in group["params"])
+        self.assertEqual(covered, sum(value.numel() for value in net.parameters()))
+        with self.assertRaises(SystemExit):
+            resume_optimiser(optimiser, torch.optim.AdamW(net.parameters()).state_dict(), Path("last.pt"))
 
 
 class Scores(unittest.TestCase):

@@ -70,6 +70,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
+    foreign = {"road": ("roads", "taught"), "privacy": ("masks", "unseen", "simulated", "simulated_validation")}
+    for name in foreign[options.task]:
+        if getattr(options, name):
+            parser.error(f"--{name.replace('_', '-')} is not for the task {options.task}")
     for name in ("channels", "width", "height"):
         setattr(options, name, getattr(options, name) or getattr(TASKS[options.task], name))
     return options
@@ -102,6 +106,16 @@ def parameters(net: DetectorNet, backbone_share: float) -> list[dict]:
         groups.append({"params": [v for v in values if v.ndim > 1], "weight_decay": 0.03, "share": share})
         groups.append({"params": [v for v in values if v.ndim <= 1], "weight_decay": 0.0, "share": share})
     return groups
+
+
+def resume_optimiser(optimiser: torch.optim.Optimizer, saved: dict, path: Path) -> None:
+    """The saved moments under this run's settings: loading replaces the groups' own, `share` with them."""
+    if len(saved["param_groups"]) != len(optimiser.param_groups):
+        raise SystemExit(f"{path}: its optimiser has other groups than this program's; start a new schedule with --init")
+    shares = [group["share"] for group in optimiser.param_groups]
+    optimiser.load_state_dict(saved)
+    for group, share in zip(optimiser.param_groups, shares, strict=True):
+        group["share"] = share
 
 
 def on_device(batch: Batch, device: str) -> Batch:
@@ -162,6 +176,7 @@ def save(options, net: DetectorNet, average: DetectorNet, optimiser, epoch: int,
         "epoch": epoch,
         "steps": steps,
         "task": options.task,
+        "unseen": options.unseen,
         "channels": options.channels,
         "width": options.width,
         "height": options.height,
@@ -195,6 +210,8 @@ def main() -> None:
         load_backbone(net, str(options.backbone))
     start = options.init or options.resume
     state = torch.load(start, map_location="cpu", weights_only=True) if start else None
+    if state and state.get("unseen", options.unseen) != options.unseen:
+        raise SystemExit(f"{start}: trained with --unseen {state['unseen']}; it must not see that source now")
     if state:
         net.load_state_dict(state["average"] if options.init else state["net"])
     if options.init_onnx:
@@ -207,7 +224,7 @@ def main() -> None:
     first_epoch = steps_done = 0
     if options.resume:
         average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
+        resume_optimiser(optimiser, state["optimiser"], options.resume)
         first_epoch, steps_done = state["epoch"] + 1, state["steps"]
     elif options.init or options.init_onnx:
         steps_done = 1500  # the averages are worth keeping from the start

@@ -6,26 +6,17 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
-use crate::edge::config::EdgeConfig;
 use crate::edge::detector::Detector;
 use crate::edge::infer::model::{MANIFEST, Manifest, Model};
 use crate::edge::infer::{BackendChoice, BackendSettings, InferError, probe};
 use crate::failure::Failure;
+use crate::models::drive::cli::DriveArguments;
 use crate::models::eval::score::Quality;
 use crate::models::matching::Smallest;
-use crate::models::{bench, drive, eval, verify};
+use crate::models::{bench, eval, verify};
 
 /// What trial operation means, for whoever installs a model.
 const ON_TRIAL: &str = "not shown to reach F1 0.40 on a camera it never saw; people must check everything it reports";
-
-const DRIVE_EXAMPLES: &str = "\
-Examples:
-  umsicht models drive --model road --video drive.mp4 --gnss drive.nmea --boxes boxes.csv
-      how many damaged stretches of 5 m get a sighting, and how many sightings lie on damage, by threshold
-  umsicht models drive --model road --video drive.mp4 --gnss drive.nmea --boxes boxes.csv --thresholds 0.3,0.5 --json
-      the same for two thresholds beside the shipped one, for a script
-
-A stretch is damaged where the ground under a labelled box touches it, up to 15 m ahead of the camera.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -36,7 +27,6 @@ pub enum Command {
     /// Judges a model against labelled pictures: precision, recall, F1, AP50, AP50-95, what is taken for what.
     Eval(Box<EvalArguments>),
     /// Judges a road model on a labelled drive: damaged stretches of road with a sighting, sightings on damage.
-    #[command(after_help = DRIVE_EXAMPLES)]
     Drive(DriveArguments),
     /// Tries ONNX Runtime in this process; started by umsicht itself.
     #[command(hide = true)]
@@ -57,7 +47,7 @@ impl Command {
 
 /// How models run, where a command lets one choose.
 #[derive(Debug, Args)]
-struct RuntimeArguments {
+pub struct RuntimeArguments {
     /// The library of ONNX Runtime, or a folder that holds it; else `ORT_DYLIB_PATH` or the usual places.
     #[arg(long, value_name = "PATH")]
     onnxruntime: Option<PathBuf>,
@@ -67,7 +57,7 @@ struct RuntimeArguments {
 }
 
 impl RuntimeArguments {
-    fn settings(&self, choice: BackendChoice) -> BackendSettings {
+    pub fn settings(&self, choice: BackendChoice) -> BackendSettings {
         BackendSettings {
             choice,
             intra_threads: usize::from(self.threads),
@@ -208,14 +198,14 @@ enum MatchArgument {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum BackendArgument {
+pub enum BackendArgument {
     Auto,
     Ort,
     Tract,
 }
 
 impl BackendArgument {
-    fn choice(self) -> BackendChoice {
+    pub fn choice(self) -> BackendChoice {
         match self {
             Self::Auto => BackendChoice::Auto,
             Self::Ort => BackendChoice::Ort,
@@ -318,7 +308,7 @@ impl EvalArguments {
 }
 
 /// Folder and name of a model; a path to a file is looked up in the manifest beside it.
-fn located(model: &str, models: &Path) -> Result<(PathBuf, String), Failure> {
+pub fn located(model: &str, models: &Path) -> Result<(PathBuf, String), Failure> {
     let path = Path::new(model);
     if path.extension().is_none_or(|ending| ending != "onnx") {
         return Ok((models.to_owned(), model.to_owned()));
@@ -332,101 +322,6 @@ fn located(model: &str, models: &Path) -> Result<(PathBuf, String), Failure> {
             Err(Failure::usage(format!("{}: {} has no entry for it", path.display(), folder.join(MANIFEST).display())))
         }
     }
-}
-
-#[derive(Debug, Args)]
-pub struct DriveArguments {
-    /// A model's name in the manifest, or the path of its file beside one.
-    #[arg(long, value_name = "NAME|FILE")]
-    model: String,
-    /// Folder with manifest.toml and the model files.
-    #[arg(long, value_name = "DIR", default_value = "models")]
-    models: PathBuf,
-    /// The drive: a video, or a folder of pictures.
-    #[arg(long, value_name = "FILE|DIR")]
-    video: PathBuf,
-    /// The log of its GNSS receiver: NMEA or GPX.
-    #[arg(long, value_name = "FILE")]
-    gnss: PathBuf,
-    /// CSV of what is damaged: `still,class,x0,y0,x1,y1`, the frame's number from 0, the class, the box in pixels.
-    #[arg(long, value_name = "FILE")]
-    boxes: PathBuf,
-    /// A device's configuration, for its measured camera; without it a survey camera is assumed.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// How long a stretch of road is.
-    #[arg(long, value_name = "N", default_value_t = 5.0)]
-    stretch_metres: f64,
-    /// Score thresholds to try beside the shipped one, with commas between.
-    #[arg(
-        long,
-        value_name = "0..1,…",
-        value_delimiter = ',',
-        default_value = "0.2,0.25,0.3,0.35,0.4,0.45,0.5,0.55,0.6"
-    )]
-    thresholds: Vec<f32>,
-    #[arg(long, value_enum, default_value_t = BackendArgument::Auto)]
-    backend: BackendArgument,
-    /// Prints the result as JSON.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    runtime: RuntimeArguments,
-}
-
-impl DriveArguments {
-    fn run(self) -> Result<(), Failure> {
-        if !(self.stretch_metres > 0.0 && self.stretch_metres.is_finite()) {
-            return Err(Failure::usage(format!("--stretch-metres {} must be above 0", self.stretch_metres)));
-        }
-        if let Some(wrong) = self.thresholds.iter().find(|threshold| !(0.0..=1.0).contains(*threshold)) {
-            return Err(Failure::usage(format!("--thresholds: {wrong} must lie between 0 and 1")));
-        }
-        let (folder, name) = located(&self.model, &self.models)?;
-        let mut detector = Detector::open_with(&folder, &name, &self.runtime.settings(self.backend.choice()))?;
-        let config = self.config.as_deref().map(EdgeConfig::read).transpose()?;
-        let task = drive::Task {
-            video: self.video,
-            gnss: self.gnss,
-            boxes: self.boxes,
-            camera: config.and_then(|config| config.camera),
-            stretch_metres: self.stretch_metres,
-            thresholds: self.thresholds,
-        };
-        let report = drive::judge_drive(&mut detector, &task)?;
-        if self.json {
-            return print_json(&report);
-        }
-        print_drive(&name, &report);
-        Ok(())
-    }
-}
-
-fn print_drive(name: &str, report: &drive::Report) {
-    println!("{} {} on {}, {} frames", name, report.model.version, report.backend, report.frames);
-    println!(
-        "{} of {} stretches of {} m are damaged{}",
-        report.damaged_stretches,
-        report.stretches,
-        report.stretch_metres,
-        if report.calibrated { "" } else { "; the camera is assumed, so their places are rough" }
-    );
-    println!(
-        "{:>9} {:>9} {:>18} {:>22} {:>27}",
-        "threshold", "sightings", "of them on damage", "damaged with sighting", "all stretches with sighting"
-    );
-    let row = |point: &drive::Point, note: &str| {
-        println!(
-            "{:>9.2} {:>9} {:>18} {:>22.2} {:>27.2}{note}",
-            point.threshold,
-            point.sightings,
-            point.right_share.map_or_else(|| "none".into(), |share| format!("{share:.2}")),
-            point.found_share,
-            point.covered_share
-        );
-    };
-    report.curve.iter().for_each(|point| row(point, ""));
-    row(&report.shipped, "  as shipped");
 }
 
 fn print_report(name: &str, report: &eval::Report) {
@@ -516,7 +411,7 @@ impl ProbeArguments {
     }
 }
 
-fn print_json(result: &impl Serialize) -> Result<(), Failure> {
+pub fn print_json(result: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(result).map_err(Failure::bug)?;
     writeln!(std::io::stdout(), "{text}").map_err(|e| Failure::unavailable(format!("stdout: {e}")))
 }

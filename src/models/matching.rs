@@ -148,6 +148,15 @@ mod tests {
     }
 
     #[test]
+    fn the_smallest_width_asks_for_the_width_alone() {
+        let smallest = Smallest { side_px: 0.0, width_px: 20.0 };
+        assert!(smallest.holds(&BoundingBox::new(0.0, 0.0, 20.0, 5.0).unwrap()));
+        assert!(!smallest.holds(&BoundingBox::new(0.0, 0.0, 5.0, 20.0).unwrap()));
+        let side = Smallest { side_px: 20.0, width_px: 0.0 };
+        assert!(!side.holds(&BoundingBox::new(0.0, 0.0, 20.0, 5.0).unwrap()));
+    }
+
+    #[test]
     fn two_names_for_one_thing_are_one_finding_only_when_classes_count_as_one() {
         let found = [finding(0.0, 0, 0.9), finding(1.0, 1, 0.8)];
         assert_eq!(merge_rivals(&found, &[0, 0], 0.5).len(), 1);

@@ -44,17 +44,14 @@ pub fn worst_difference(spec: &ModelSpec, a: &[Tensor], b: &[Tensor]) -> Option<
     }
     let mut worst = 0.0f32;
     for (output, (a, b)) in a.iter().zip(b).enumerate() {
-        let candidates =
-            if output == 0 && spec.layout == Layout::Yolo { a.data.len() / (4 + spec.classes.len()) } else { 0 };
+        let reported = if output == 0 && spec.layout == Layout::Yolo { reported(spec, a, b) } else { Vec::new() };
         for (index, (x, y)) in a.data.iter().zip(&b.data).enumerate() {
             let difference = (x - y).abs();
             if !difference.is_finite() {
                 return None;
             }
-            let is_of_a_box = index < 4 * candidates;
-            if !is_of_a_box
-                || [a, b].iter().any(|t| best_score(&t.data, candidates, index % candidates) >= spec.score_threshold)
-            {
+            let is_of_a_box = index < 4 * reported.len();
+            if !is_of_a_box || reported[index % reported.len()] {
                 worst = worst.max(difference);
             }
         }
@@ -62,9 +59,17 @@ pub fn worst_difference(spec: &ModelSpec, a: &[Tensor], b: &[Tensor]) -> Option<
     Some(worst)
 }
 
-/// Of one candidate of the `yolo` layout, where each quantity of all candidates stands in a row, boxes first.
-fn best_score(data: &[f32], candidates: usize, candidate: usize) -> f32 {
-    data[4 * candidates..].iter().skip(candidate).step_by(candidates).copied().fold(0.0, f32::max)
+/// Per candidate of the `yolo` layout, where each quantity of all candidates stands in a row, boxes first: would either backend
+/// report it? Where neither reports any, all count, so that a comparison is never one of nothing.
+fn reported(spec: &ModelSpec, a: &Tensor, b: &Tensor) -> Vec<bool> {
+    let count = a.data.len() / (4 + spec.classes.len());
+    let mut reported = vec![false; count];
+    for scores in [a, b].iter().flat_map(|output| output.data[4 * count..].chunks_exact(count)) {
+        for (reported, score) in reported.iter_mut().zip(scores) {
+            *reported |= *score >= spec.score_threshold;
+        }
+    }
+    if reported.contains(&true) { reported } else { vec![true; count] }
 }
 
 #[cfg(test)]
@@ -106,12 +111,11 @@ mod tests {
         let mut b = a.clone();
         b.data[4] = 0.5; // the second side of the middle candidate
         let worst = |a: &Tensor, b: &Tensor| worst_difference(&spec("yolo"), from_ref(a), from_ref(b));
-        assert_eq!(worst(&a, &b), Some(0.0), "nothing looks at a box without a score");
+        assert_eq!(worst(&a, &b), Some(0.5), "where nothing is reported, every box counts");
+        b.data[5 * 3 + 2] = 0.3;
+        assert_eq!(worst(&a, &b), Some(0.3), "another candidate is reported, this box is not");
         b.data[5 * 3 + 1] = 0.4;
         assert_eq!(worst(&a, &b), Some(0.5));
-        b.data[5 * 3 + 1] = 0.0;
-        b.data[5 * 3 + 2] = 0.3;
-        assert_eq!(worst(&a, &b), Some(0.3), "another candidate's score is not its own");
         b.data[4] = f32::NAN;
         assert_eq!(worst(&a, &b), None);
     }

@@ -9,4 +9,4 @@ mod slot;
 
 pub use self::feed::{Counters, Playback};
 pub use self::outbox::{Outbox, OutboxError};
-pub use self::road::{Observer, PipelineError, RoadPipeline, road_judge};
+pub use self::road::{Observer, PipelineError, RoadPipeline, damage_classes, road_judge};

@@ -85,6 +85,12 @@ struct Judging {
     last_frame_at: OffsetDateTime,
 }
 
+/// What a road model's classes stand for.
+pub fn damage_classes(detector: &Detector) -> Result<Vec<DamageClass>, PipelineError> {
+    let class = |name: &String| name.parse().map_err(|_| PipelineError::ForeignClass(name.clone()));
+    detector.classes().iter().map(class).collect()
+}
+
 /// The judge of one camera's pictures; `None` assumes a survey camera. A measured camera's geometry holds for one size of
 /// picture only.
 pub fn road_judge(
@@ -116,7 +122,7 @@ impl RoadPipeline<'_> {
         playback: Playback,
         stop: &AtomicBool,
     ) -> Result<(), PipelineError> {
-        let classes = self.damage_classes()?;
+        let classes = damage_classes(&self.detector)?;
         let mut judging: Option<Judging> = None;
         let counters = Arc::clone(&self.counters);
         let fixes = std::mem::replace(&mut self.fixes, FixLog::from_fixes(Vec::new()));
@@ -150,11 +156,6 @@ impl RoadPipeline<'_> {
         let (width_px, height_px) = (frame.image.width_px(), frame.image.height_px());
         let judge = road_judge(self.camera, &self.judge, width_px, height_px)?;
         Ok(Judging { judge, reporter, last_frame_at: frame.captured_at })
-    }
-
-    fn damage_classes(&self) -> Result<Vec<DamageClass>, PipelineError> {
-        let class = |name: &String| name.parse().map_err(|_| PipelineError::ForeignClass(name.clone()));
-        self.detector.classes().iter().map(class).collect()
     }
 
     /// Commits what became sightings with the frame of `frame_at`.
