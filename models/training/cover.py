@@ -26,7 +26,7 @@ from boxes import suppress
 from evaluate import read_drive
 from pictures import Picture
 from predict import Seen, open_model, predict
-from privacy_pictures import VIDEO, read_privacy
+from privacy_pictures import VIDEO, read_privacy, still_of
 from tasks import PRIVACY
 from teacher import look, open_teacher
 
@@ -200,10 +200,10 @@ def cover_summary(name: str, found: list[Seen], pictures: list[Picture]) -> str:
 
 
 def halves(pictures: list[Picture]) -> dict[str, list[int]]:
-    """The pictures by number in two halves; those of one group, or one video, stay together."""
+    """The pictures by number in two halves; those of one group or one video stay together, and so do a still's two copies."""
     result: dict[str, list[int]] = {"one": [], "the other": []}
     for number, picture in enumerate(pictures):
-        scene = picture.group or VIDEO.split(picture.name)[0]
+        scene = picture.group or VIDEO.split(still_of(picture.name))[0]
         even = int(hashlib.sha256(scene.encode()).hexdigest(), 16) % 2 == 0
         result["one" if even else "the other"].append(number)
     return result

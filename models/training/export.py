@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import re
-import time
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ import onnxruntime
 import torch
 
 from network import Deployed, DetectorNet, output_names
-from predict import load_average
+from predict import Exported, load_average
 from tasks import TASKS
 from warm_start import load_onnx
 
@@ -64,19 +63,17 @@ def write_onnx(net: DetectorNet, target: Path, width: int, height: int) -> Deplo
     return deployed
 
 
-def compare_with(path: Path, deployed: Deployed) -> tuple[onnxruntime.InferenceSession, torch.Tensor, float]:
-    """Refuses a file that does not answer as the network does; its session, the input, and the largest difference."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    images = torch.rand(session.get_inputs()[0].shape, generator=torch.Generator().manual_seed(0))
-    written = session.run(None, {"images": images.numpy()})
+def compare_with(path: Path, deployed: Deployed) -> tuple[Exported, float]:
+    """Refuses a file that does not answer as the network does; the file, opened, and the largest difference."""
+    model = Exported(path)
+    images = torch.rand(1, 3, model.height, model.width, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        apart, *extent_apart = (np.abs(a - b.numpy()) for a, b in zip(written, deployed(images), strict=True))
-    scores_apart = max([apart[:, 4:].max(), *(part.max() for part in extent_apart)])
-    if apart[:, :4].max() > LARGEST_DIFFERENCE_PX or scores_apart > LARGEST_DIFFERENCE_SCORE:
-        raise SystemExit(f"{path}: differs from the network by {apart[:, :4].max()} px, score {scores_apart}")
-    return session, images, float(apart.max())
+        expected = [part[0].numpy() for part in deployed(images)]
+    apart, *extent_apart = (np.abs(a - b) for a, b in zip(model(images.numpy()), expected, strict=True))
+    scores_apart = max([apart[4:].max(), *(part.max() for part in extent_apart)])
+    if apart[:4].max() > LARGEST_DIFFERENCE_PX or scores_apart > LARGEST_DIFFERENCE_SCORE:
+        raise SystemExit(f"{path}: differs from the network by {apart[:4].max()} px, score {scores_apart}")
+    return model, float(apart.max())
 
 
 def opened(checkpoint: Path, task: str | None) -> tuple[DetectorNet, int, int, str]:
@@ -105,12 +102,8 @@ def export(checkpoint: Path, target: Path, width: int | None, height: int | None
     model.doc_string = f"Umsicht {net.task.name} detector, {origin}"
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, target)
-    session, images, apart = compare_with(target, deployed)
-    millis = []
-    for _ in range(50):
-        began = time.perf_counter()
-        session.run(None, {"images": images.numpy()})
-        millis.append((time.perf_counter() - began) * 1000)
+    written, apart = compare_with(target, deployed)
+    millis = written.millis()
     print(f"{target}: {target.stat().st_size} bytes, {sorted({node.op_type for node in model.graph.node})}")
     print(f"one thread: median {np.median(millis):.1f} ms, least {min(millis):.1f} ms; differs by {apart:.1e}")
     return width, height

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import privacy_pictures
 import road_pictures
+from pictures import manifest_rows
 
 
 def road_rows(data: Path, unseen: str | None) -> dict[str, list[dict[str, str]]]:
     """Rows of the manifest by source."""
     listed, result = road_pictures.listed_groups(), defaultdict(list)
-    for row in rows_of(data):
+    for row in manifest_rows(data):
         if row["source"] == unseen if unseen else road_pictures.held_out(row["group"], listed):
             result[row["source"]].append(row)
     return result
@@ -30,12 +31,7 @@ def road_rows(data: Path, unseen: str | None) -> dict[str, list[dict[str, str]]]
 
 def privacy_rows(data: Path) -> dict[str, list[dict[str, str]]]:
     listed = privacy_pictures.rules()
-    return {"privacy": [row for row in rows_of(data) if privacy_pictures.held_out(Path(row["file"]).stem, listed)]}
-
-
-def rows_of(data: Path) -> list[dict[str, str]]:
-    with open(data / "manifest.csv", newline="") as file:
-        return sorted(csv.DictReader(file), key=lambda row: row["file"])
+    return {"privacy": [row for row in manifest_rows(data) if privacy_pictures.held_out(Path(row["file"]).stem, listed)]}
 
 
 def link(source: Path, target: Path) -> None:

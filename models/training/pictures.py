@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -67,6 +68,12 @@ def class_map(classes_file: Path, task: Task) -> list[int]:
             raise SystemExit(f"{classes_file}: class {name!r} is none of {' '.join(task.classes)}")
         result.append(task.classes.index(short))
     return result
+
+
+def manifest_rows(folder: Path) -> list[dict[str, str]]:
+    """The rows of a set's `manifest.csv`, in the order of its files."""
+    with open(folder / "manifest.csv", newline="") as file:
+        return sorted(csv.DictReader(file), key=lambda row: row["file"])
 
 
 def read_all(read: Callable, entries: list) -> list[Picture]:

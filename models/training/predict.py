@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,15 @@ class Exported:
 
     def __call__(self, image: np.ndarray) -> list[np.ndarray]:
         return [part[0] for part in self.session.run(None, {"images": image})]
+
+    def millis(self, runs: int = 50) -> list[float]:
+        """What each of some runs on noise takes, after a few that fill caches."""
+        image, taken = np.random.default_rng(1).random((1, 3, self.height, self.width), dtype=np.float32), []
+        for _ in range(runs + 10):
+            began = time.perf_counter()
+            self(image)
+            taken.append((time.perf_counter() - began) * 1000)
+        return taken[10:]
 
 
 def load_average(state: dict) -> tuple[DetectorNet, int, int]:

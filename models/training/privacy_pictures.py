@@ -7,14 +7,13 @@ A folder with `images/`, `labels/` (drawn by people, complete only for the class
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 from pathlib import Path
 
 import numpy as np
 
-from pictures import Picture, class_map, read_all, read_boxes, read_pixels
+from pictures import Picture, class_map, manifest_rows, read_all, read_boxes, read_pixels
 from tasks import PRIVACY
 
 # A teacher's box with at least this score is learned with this trust; a weaker one is neither right nor wrong.
@@ -40,6 +39,13 @@ def rules() -> list[tuple[str, range | None]]:
     return result
 
 
+def still_of(stem: str) -> str:
+    """What a picture is called without its source: fc and fg hold some of the same under names that differ in their last four
+    digits."""
+    source, name = stem.split("_", 1)
+    return re.sub(r"_[0-9a-f]{4}$", "", name) if source in {"fc", "fg"} else name
+
+
 def held_out(stem: str, listed: list[tuple[str, range | None]]) -> bool:
     source, name = stem.split("_", 1)
     for beginning, frames in listed:
@@ -51,9 +57,7 @@ def held_out(stem: str, listed: list[tuple[str, range | None]]) -> bool:
                 return True
     if source == "rl" or VIDEO.search(name):
         return False
-    # fc and fg hold some of the same pictures under names that differ in their last four digits.
-    still = re.sub(r"_[0-9a-f]{4}$", "", name) if source in {"fc", "fg"} else name
-    return int(hashlib.sha256(still.encode()).hexdigest(), 16) % 5 == 0
+    return int(hashlib.sha256(still_of(stem).encode()).hexdigest(), 16) % 5 == 0
 
 
 def labelled(text: str) -> dict[str, float]:
@@ -103,9 +107,7 @@ def read_privacy(folder: Path, taught: Path | None = None) -> tuple[list[Picture
             stem, source, row["group"], pixels, np.concatenate([boxes, learned]), believed, repeat=repeat(source, stem)
         )
 
-    with open(folder / "manifest.csv", newline="") as file:
-        rows = sorted(csv.DictReader(file), key=lambda row: row["file"])
-    pictures = read_all(one, rows)
+    pictures = read_all(one, manifest_rows(folder))
     return (
         [p for p in pictures if not held_out(p.name, listed)],
         [p for p in pictures if held_out(p.name, listed)],

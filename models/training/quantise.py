@@ -10,7 +10,6 @@ and time beside the original's. Nothing ships by itself: the road model's card s
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
@@ -32,16 +31,6 @@ class Calibration(CalibrationDataReader):
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self.inputs, None)
-
-
-def median_millis(path: Path) -> float:
-    model, millis = Exported(path), []
-    image = np.random.default_rng(1).random((1, 3, model.height, model.width), dtype=np.float32)
-    for _ in range(60):
-        began = time.perf_counter()
-        model(image)
-        millis.append((time.perf_counter() - began) * 1000)
-    return float(np.median(millis[10:]))
 
 
 def main() -> None:
@@ -68,7 +57,7 @@ def main() -> None:
     )
     prepared.unlink()
     for path in (options.model, options.out):
-        print(f"{path}: {path.stat().st_size} bytes, one thread: median {median_millis(path):.1f} ms")
+        print(f"{path}: {path.stat().st_size} bytes, one thread: median {np.median(Exported(path).millis()):.1f} ms")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ A simulated set has `images/`, `labels/` and `classes.txt`, and is split by whoe
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pictures import Picture, class_map, read_all, read_boxes, read_pixels
+from pictures import Picture, class_map, manifest_rows, read_all, read_boxes, read_pixels
 from tasks import ROAD
 
 # Segments of which only the potholes were labelled: an unlabelled crack there is no background.
@@ -59,9 +58,7 @@ def read_real(folder: Path, masks: Path | None = None, unseen: str | None = None
         trust = "dnit_potholes_only" if row["group"] in POTHOLES_ONLY else row["source"]
         return Picture(stem, row["source"], row["group"], pixels, boxes, BELIEVED[trust], mask)
 
-    with open(folder / "manifest.csv", newline="") as file:
-        rows = sorted(csv.DictReader(file), key=lambda row: row["file"])
-    pictures = read_all(one, rows)
+    pictures = read_all(one, manifest_rows(folder))
     if unseen:
         mine = [p for p in pictures if p.source == unseen]
         if not mine:

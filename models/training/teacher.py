@@ -24,6 +24,7 @@ import numpy as np
 import onnxruntime
 
 from boxes import suppress
+from pictures import manifest_rows
 from road_pictures import held_out, listed_groups
 from tasks import PRIVACY
 
@@ -88,9 +89,7 @@ def look(session: onnxruntime.InferenceSession, pixels: np.ndarray, floor: float
 
 def write_roads(session: onnxruntime.InferenceSession, road: Path, count: int, out: Path) -> None:
     listed = listed_groups()
-    with open(road / "manifest.csv", newline="") as file:
-        rows = sorted(csv.DictReader(file), key=lambda row: row["file"])
-    rows = [row for row in rows if row["source"] == "dnit" and not held_out(row["group"], listed)]
+    rows = [row for row in manifest_rows(road) if row["source"] == "dnit" and not held_out(row["group"], listed)]
     chosen = rows[:: max(1, len(rows) // count)][:count]
     for folder in ("images", "labels", "labels_pseudo"):
         (out / folder).mkdir(parents=True, exist_ok=True)

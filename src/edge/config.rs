@@ -10,6 +10,7 @@ use crate::config::{ConfigError, Table};
 use crate::edge::camera::{Camera, Intrinsics, Mounting};
 use crate::edge::fix::DEFAULT_MAX_GAP_MILLIS;
 use crate::edge::infer::{BackendChoice, BackendSettings};
+use crate::edge::locate::AntennaOffset;
 use crate::edge::publish::BrokerConfig;
 use crate::edge::source::SourceConfig;
 use crate::edge::source::images::Timing;
@@ -64,6 +65,11 @@ impl MountedCamera {
     #[must_use]
     pub fn camera(&self) -> Camera {
         Camera::new(self.intrinsics, self.mounting)
+    }
+
+    #[must_use]
+    pub fn antenna(&self) -> AntennaOffset {
+        AntennaOffset { forward_metres: self.antenna_forward_metres, left_metres: self.antenna_left_metres }
     }
 }
 

@@ -67,6 +67,43 @@ impl RuntimeArguments {
     }
 }
 
+/// Which model is judged.
+#[derive(Debug, Args)]
+pub struct ModelArguments {
+    /// A model's name in the manifest, or the path of its file beside one.
+    #[arg(long, value_name = "NAME|FILE")]
+    model: String,
+    /// Folder with manifest.toml and the model files.
+    #[arg(long, value_name = "DIR", default_value = "models")]
+    models: PathBuf,
+}
+
+impl ModelArguments {
+    pub fn open(&self, settings: &BackendSettings) -> Result<Detector, Failure> {
+        let (folder, name) = self.located()?;
+        Ok(Detector::open_with(&folder, &name, settings)?)
+    }
+
+    /// Folder and name; a path to a file is looked up in the manifest beside it.
+    fn located(&self) -> Result<(PathBuf, String), Failure> {
+        let path = Path::new(&self.model);
+        if path.extension().is_none_or(|ending| ending != "onnx") {
+            return Ok((self.models.clone(), self.model.clone()));
+        }
+        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let manifest = Manifest::read(folder).map_err(InferError::from)?;
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        match manifest.models.iter().find(|model| model.file == file) {
+            Some(model) => Ok((folder.to_owned(), model.name.clone())),
+            None => Err(Failure::usage(format!(
+                "{}: {} has no entry for it",
+                path.display(),
+                folder.join(MANIFEST).display()
+            ))),
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
     /// Folder with manifest.toml and the model files.
@@ -216,12 +253,8 @@ impl BackendArgument {
 
 #[derive(Debug, Args)]
 pub struct EvalArguments {
-    /// A model's name in the manifest, or the path of its file beside one.
-    #[arg(long, value_name = "NAME|FILE")]
-    model: String,
-    /// Folder with manifest.toml and the model files.
-    #[arg(long, value_name = "DIR", default_value = "models")]
-    models: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
     /// Folder of pictures: jpg, png, webp.
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
@@ -269,7 +302,6 @@ pub struct EvalArguments {
 
 impl EvalArguments {
     fn run(self) -> Result<(), Failure> {
-        let (folder, name) = located(&self.model, &self.models)?;
         let matching = match self.matching {
             MatchArgument::Exact => eval::Match::Exact,
             MatchArgument::Group => eval::Match::Group,
@@ -284,7 +316,7 @@ impl EvalArguments {
                 return Err(Failure::usage(format!("{option} {px} must be 0 or more")));
             }
         }
-        let mut detector = Detector::open_with(&folder, &name, &self.runtime.settings(self.backend.choice()))?;
+        let mut detector = self.model.open(&self.runtime.settings(self.backend.choice()))?;
         let task = eval::Task {
             images: self.images,
             labels: self.labels,
@@ -302,30 +334,13 @@ impl EvalArguments {
         if self.json {
             return print_json(&report);
         }
-        print_report(&name, &report);
+        print_report(&report);
         Ok(())
     }
 }
 
-/// Folder and name of a model; a path to a file is looked up in the manifest beside it.
-pub fn located(model: &str, models: &Path) -> Result<(PathBuf, String), Failure> {
-    let path = Path::new(model);
-    if path.extension().is_none_or(|ending| ending != "onnx") {
-        return Ok((models.to_owned(), model.to_owned()));
-    }
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let manifest = Manifest::read(folder).map_err(InferError::from)?;
-    let file = path.file_name().unwrap_or_default().to_string_lossy();
-    match manifest.models.iter().find(|model| model.file == file) {
-        Some(model) => Ok((folder.to_owned(), model.name.clone())),
-        None => {
-            Err(Failure::usage(format!("{}: {} has no entry for it", path.display(), folder.join(MANIFEST).display())))
-        }
-    }
-}
-
-fn print_report(name: &str, report: &eval::Report) {
-    println!("{} {} on {}, {} pictures", name, report.model.version, report.backend, report.pictures);
+fn print_report(report: &eval::Report) {
+    println!("{} {} on {}, {} pictures", report.model.name, report.model.version, report.backend, report.pictures);
     println!(
         "{:16} {:>8} {:>6} {:>9} {:>6} {:>9} {:>6} {:>8}",
         "", "labelled", "F1", "precision", "recall", "threshold", "AP50", "AP50-95"

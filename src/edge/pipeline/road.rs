@@ -13,7 +13,6 @@ use crate::edge::fix::FixLog;
 use crate::edge::frame::{CameraImage, Frame};
 use crate::edge::infer::InferError;
 use crate::edge::judge::road::{RoadJudge, RoadJudgeConfig, Sighting};
-use crate::edge::locate::AntennaOffset;
 use crate::edge::mask::{Guard, NoPicture};
 use crate::edge::pass::{Pass, PassError};
 use crate::edge::pipeline::feed::{add, feed};
@@ -107,9 +106,7 @@ pub fn road_judge(
     if (width_px, height_px) != (camera_width_px, camera_height_px) {
         return Err(PipelineError::PictureSize { width_px, height_px, camera_width_px, camera_height_px });
     }
-    let antenna =
-        AntennaOffset { forward_metres: mounted.antenna_forward_metres, left_metres: mounted.antenna_left_metres };
-    Ok(RoadJudge::new(camera, true, RoadJudgeConfig { antenna, ..config.clone() }))
+    Ok(RoadJudge::new(camera, true, RoadJudgeConfig { antenna: mounted.antenna(), ..config.clone() }))
 }
 
 impl RoadPipeline<'_> {

@@ -7,10 +7,9 @@ use clap::Args;
 
 use super::{Point, Report, Task, judge_drive};
 use crate::edge::config::EdgeConfig;
-use crate::edge::detector::Detector;
 use crate::edge::fix::DEFAULT_MAX_GAP_MILLIS;
 use crate::failure::Failure;
-use crate::models::cli::{BackendArgument, RuntimeArguments, located, print_json};
+use crate::models::cli::{BackendArgument, ModelArguments, RuntimeArguments, print_json};
 
 const STRETCH_METRES: RangeInclusive<f64> = 0.5..=1000.0;
 
@@ -21,17 +20,14 @@ Examples:
   umsicht models drive --model road --video drive.mp4 --gnss drive.nmea --boxes boxes.csv --thresholds 0.3,0.5 --json
       the same for two thresholds beside the shipped one, for a script
 
-A stretch is damaged where the ground under a labelled box touches it, up to 15 m ahead of the camera;\na frame without a line in the labels shows nothing damaged, so label the whole drive.";
+A stretch is damaged where the ground under a labelled box touches it, up to 15 m ahead of the camera;
+a frame without a line in the labels shows nothing damaged, so label the whole drive.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DriveArguments {
-    /// A model's name in the manifest, or the path of its file beside one.
-    #[arg(long, value_name = "NAME|FILE")]
-    model: String,
-    /// Folder with manifest.toml and the model files.
-    #[arg(long, value_name = "DIR", default_value = "models")]
-    models: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
     /// The drive: a video, or a folder of pictures.
     #[arg(long, value_name = "FILE|DIR")]
     video: PathBuf,
@@ -76,8 +72,7 @@ impl DriveArguments {
         if let Some(wrong) = self.thresholds.iter().find(|threshold| !(**threshold > 0.0 && **threshold <= 1.0)) {
             return Err(Failure::usage(format!("--thresholds: {wrong} must lie above 0 and up to 1")));
         }
-        let (folder, name) = located(&self.model, &self.models)?;
-        let mut detector = Detector::open_with(&folder, &name, &self.runtime.settings(self.backend.choice()))?;
+        let mut detector = self.model.open(&self.runtime.settings(self.backend.choice()))?;
         let config = self.config.as_deref().map(EdgeConfig::read).transpose()?;
         let task = Task {
             video: self.video,
@@ -92,13 +87,13 @@ impl DriveArguments {
         if self.json {
             return print_json(&report);
         }
-        print_drive(&name, &report);
+        print_drive(&report);
         Ok(())
     }
 }
 
-fn print_drive(name: &str, report: &Report) {
-    println!("{} {} on {}, {} frames", name, report.model.version, report.backend, report.frames);
+fn print_drive(report: &Report) {
+    println!("{} {} on {}, {} frames", report.model.name, report.model.version, report.backend, report.frames);
     println!(
         "{} of {} stretches of {} m are damaged{}",
         report.damaged_stretches,

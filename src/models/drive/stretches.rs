@@ -20,15 +20,9 @@ pub struct View {
 
 impl View {
     pub fn of(mounted: Option<MountedCamera>, width_px: u32, height_px: u32) -> Self {
-        match mounted {
-            Some(mounted) => Self {
-                camera: mounted.camera(),
-                antenna: AntennaOffset {
-                    forward_metres: mounted.antenna_forward_metres,
-                    left_metres: mounted.antenna_left_metres,
-                },
-            },
-            None => Self { camera: assumed_camera(width_px, height_px), antenna: AntennaOffset::default() },
+        Self {
+            camera: mounted.map_or_else(|| assumed_camera(width_px, height_px), |mounted| mounted.camera()),
+            antenna: mounted.map_or_else(AntennaOffset::default, |mounted| mounted.antenna()),
         }
     }
 
@@ -70,9 +64,10 @@ impl Stretches {
         stretch_metres: f64,
     ) -> Self {
         let mut road = Self { stretch_metres, seen: BTreeSet::new(), damaged: BTreeSet::new() };
+        let nearest_metres = view.nearest_metres();
         for ((frame, fix), &antenna_at) in with_fix.iter().zip(way.chainages_metres()) {
             let camera_at = antenna_at - view.antenna.forward_metres;
-            road.seen.extend(road.touched(camera_at + view.nearest_metres(), camera_at + REACH_METRES));
+            road.seen.extend(road.touched(camera_at + nearest_metres, camera_at + REACH_METRES));
             for label in labels.get(frame).into_iter().flatten() {
                 let Some(ground) = view.ground_under(label.box_in_image) else { continue };
                 let [near, far] =
