@@ -15,6 +15,8 @@ fn event(number: u8, pass: &str, north: f64) -> Event {
         id: EventId::from_bytes([number; 16]),
         source: "/umsicht/soest".into(),
         time: datetime!(2026-03-17 09:00 UTC),
+        ordinal: None,
+        device_tag: None,
         data: EventData::RoadDamage(RoadDamage {
             class: DamageClass::Pothole,
             score: 0.5,

@@ -58,6 +58,8 @@ fn event(number: u32) -> Event {
         id: EventId::from_bytes(id),
         source: "/umsicht/soest".into(),
         time: datetime!(2026-03-17 09:00 UTC),
+        ordinal: None,
+        device_tag: None,
         data: EventData::RoadDamage(RoadDamage {
             class: DamageClass::Pothole,
             score: 0.5,

@@ -11,7 +11,6 @@ use serde_json::Value;
 use umsicht::edge::infer::library;
 use umsicht::schema::DamageClass;
 use umsicht::schema::Event;
-use umsicht::schema::event::EventData;
 
 use crate::support::clip::{self, Clip, Patch};
 use crate::support::umsicht;
@@ -88,7 +87,7 @@ fn a_clip_gives_the_golden_events_twice_and_on_both_backends() {
     // The golden events are worth keeping only if they are right.
     assert_eq!(events.len(), clip.patches.len());
     for (event, patch) in events.iter().zip(&clip.patches) {
-        let EventData::RoadDamage(damage) = &event.data;
+        let damage = event.data.damage();
         let off_metres = umsicht::geo::distance_metres(damage.position, patch.position());
         assert_eq!(damage.class, patch.class);
         assert!(off_metres < 0.3, "{} is {off_metres:.2} m off", patch.class);

@@ -65,10 +65,7 @@ async fn arrived(collected: &Collected, count: usize) -> Vec<RoadDamage> {
         assert!(started.elapsed() < Duration::from_secs(10), "{} of {count} events came", collected.on(EVENTS).len());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let read = |payload: &Vec<u8>| {
-        let EventData::RoadDamage(damage) = Event::from_json(payload).unwrap().data;
-        damage
-    };
+    let read = |payload: &Vec<u8>| Event::from_json(payload).unwrap().data.damage().clone();
     collected.on(EVENTS).iter().map(read).collect()
 }
 

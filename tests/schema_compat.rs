@@ -1,6 +1,5 @@
 //! Events of version 1 stay readable: those in `fixtures/events-v1.jsonl` were written once and are never changed.
 
-use umsicht::schema::event::EventData;
 use umsicht::schema::{DamageClass, Event};
 
 const GOLDEN: &str = include_str!("fixtures/events-v1.jsonl");
@@ -14,7 +13,7 @@ fn golden_events_are_read() {
     let events = golden();
     assert_eq!(events.len(), 5);
     for (event, class) in events.iter().zip(DamageClass::ALL) {
-        let EventData::RoadDamage(damage) = &event.data;
+        let damage = event.data.damage();
         assert_eq!(damage.class, class);
         assert_eq!(damage.model.name, "road");
         assert_eq!(event.source, "/umsicht/soest");

@@ -17,11 +17,11 @@ use tokio::sync::{mpsc, watch};
 use super::config::Broker;
 use super::model::Sighting;
 use super::store::{Incoming, Store};
-use crate::clock::Clock;
+use crate::clock::{Clock, hour_of};
 use crate::schema::event::EventData;
 use crate::schema::evidence::MAX_EVIDENCE_BYTES;
 use crate::schema::topic::TopicName;
-use crate::schema::{Event, EventKind, Evidence, Topic};
+use crate::schema::{Event, EventKind, Evidence, RejectedEvent, Topic};
 
 /// Larger packets the broker must not send; the largest proper ones are pictures.
 const MAX_PACKET_BYTES: u32 = MAX_EVIDENCE_BYTES as u32 + 16 * 1024;
@@ -270,23 +270,19 @@ fn event(kind: EventKind, payload: &[u8]) -> Result<Incoming, String> {
     if event.kind() != kind {
         return Err(format!("the topic says {} but the event says {}", kind.name(), event.kind().name()));
     }
-    Ok(sighting(event))
+    sighting(event).map(|sighting| Incoming::Sighting(Box::new(sighting))).map_err(|e| e.to_string())
 }
 
-fn sighting(event: Event) -> Incoming {
+fn sighting(event: Event) -> Result<Sighting, RejectedEvent> {
     match event.data {
-        EventData::RoadDamage(damage) => {
-            Incoming::Sighting(Box::new(Sighting { id: event.id, hour: crate::clock::hour_of(event.time), damage }))
-        }
+        EventData::RoadDamage(damage) => Ok(Sighting { id: event.id, hour: hour_of(event.time), damage }),
+        EventData::RoadDanger(_) => Err(RejectedEvent::NotHandled(EventKind::RoadDanger.name())),
     }
 }
 
 /// The sighting in one CloudEvent, for replays.
-pub fn sighting_from_json(payload: &[u8]) -> Result<Sighting, crate::schema::RejectedEvent> {
-    let event = Event::from_json(payload)?;
-    match event.data {
-        EventData::RoadDamage(damage) => Ok(Sighting { id: event.id, hour: crate::clock::hour_of(event.time), damage }),
-    }
+pub fn sighting_from_json(payload: &[u8]) -> Result<Sighting, RejectedEvent> {
+    sighting(Event::from_json(payload)?)
 }
 
 #[cfg(test)]

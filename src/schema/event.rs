@@ -1,7 +1,9 @@
 //! Events as CloudEvents 1.0 in structured JSON.
 //!
 //! Privacy: a road event carries its time rounded to the hour, a random id, and a [`PassTag`] that links sightings of
-//! one pass only within one cell of about 100 m, so that no vehicle track can be read out of the stream.
+//! one pass only within one cell of about 100 m, so that no vehicle track can be read out of the stream. Two attributes
+//! beside the payload (extension attributes in the terms of CloudEvents) belong to how road events are delivered:
+//! [`Ordinal`] (`ordinal`) and [`DeviceTag`] (`devicetag`).
 //! Units are in the field names; positions are WGS 84 degrees, covariances square metres in east/north.
 
 use std::fmt;
@@ -11,6 +13,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::DamageClass;
+use crate::clock::hour_of;
 use crate::geo::{Covariance, LatLon};
 
 /// Random identity of an event; made once, when the spool takes it, and the key of every later step.
@@ -135,6 +138,20 @@ fn is_false(value: &bool) -> bool {
 #[serde(transparent)]
 pub struct PassTag(pub String);
 
+/// Random number that all events of one batch in one cell of about 100 m share; it tells nothing about any other cell.
+///
+/// Within an hour the order of events is unknown on purpose. A vehicle that sees a hole on the way out and drives over it
+/// unseeing on the way back has not shown that the hole is gone; see [`Event::may_speak_against`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ordinal(pub u32);
+
+/// Names the device to whoever holds both shares of its secret, and to nobody else: 16 bytes in lower-case hexadecimal, the
+/// start of HMAC-SHA-256(key of the device for the event's day, event id). It differs with every event.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeviceTag(pub String);
+
 /// One sighting of one damage: one object, one pass.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoadDamage {
@@ -172,6 +189,8 @@ pub struct Event {
     pub source: String,
     /// Rounded to the hour for road events.
     pub time: OffsetDateTime,
+    pub ordinal: Option<Ordinal>,
+    pub device_tag: Option<DeviceTag>,
     pub data: EventData,
 }
 
@@ -179,29 +198,62 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq)]
 pub enum EventData {
     RoadDamage(RoadDamage),
+    /// A damage above the danger profile, told at once. The same sighting also comes as a damage in its batch, under another
+    /// id, so that this one need not be matched with anything.
+    RoadDanger(RoadDamage),
+}
+
+impl EventData {
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::RoadDamage(_) => EventKind::RoadDamage,
+            Self::RoadDanger(_) => EventKind::RoadDanger,
+        }
+    }
+
+    /// What was seen on the road.
+    #[must_use]
+    pub fn damage(&self) -> &RoadDamage {
+        match self {
+            Self::RoadDamage(damage) | Self::RoadDanger(damage) => damage,
+        }
+    }
+
+    pub fn damage_mut(&mut self) -> &mut RoadDamage {
+        match self {
+            Self::RoadDamage(damage) | Self::RoadDanger(damage) => damage,
+        }
+    }
 }
 
 impl Event {
     #[must_use]
     pub fn kind(&self) -> EventKind {
-        match self.data {
-            EventData::RoadDamage(_) => EventKind::RoadDamage,
-        }
+        self.data.kind()
+    }
+
+    /// Whether "nothing was seen" of one event may count against "something was seen" of another at the same place: not
+    /// within one hour of one batch, where the order in time is unknown and the eyes were the same.
+    #[must_use]
+    pub fn may_speak_against(&self, other: &Self) -> bool {
+        let same_batch = self.ordinal.is_some() && self.ordinal == other.ordinal;
+        !(same_batch && hour_of(self.time) == hour_of(other.time))
     }
 
     /// # Panics
     /// Never: the payloads hold only values that JSON can express.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        let data = match &self.data {
-            EventData::RoadDamage(damage) => serde_json::to_value(damage),
-        };
+        let data = serde_json::to_value(self.data.damage());
         let envelope = Envelope {
             specversion: "1.0".into(),
             id: self.id,
             source: self.source.clone(),
             r#type: self.kind().name().into(),
             time: self.time,
+            ordinal: self.ordinal,
+            devicetag: self.device_tag.clone(),
             datacontenttype: Some("application/json".into()),
             data: data.expect("payloads are plain JSON values"),
         };
@@ -216,20 +268,37 @@ impl Event {
             return Err(RejectedEvent::Version(envelope.specversion));
         }
         let data = match EventKind::from_name(&envelope.r#type) {
-            Some(EventKind::RoadDamage) => {
-                let damage: RoadDamage =
-                    serde_json::from_value(envelope.data).map_err(|e| RejectedEvent::Payload(e.to_string()))?;
-                damage.check()?;
-                EventData::RoadDamage(damage)
-            }
+            Some(EventKind::RoadDamage) => EventData::RoadDamage(RoadDamage::from_value(envelope.data)?),
+            Some(EventKind::RoadDanger) => EventData::RoadDanger(RoadDamage::from_value(envelope.data)?),
             Some(kind) => return Err(RejectedEvent::NotHandled(kind.name())),
             None => return Err(RejectedEvent::UnknownKind(envelope.r#type)),
         };
-        Ok(Self { id: envelope.id, source: envelope.source, time: envelope.time, data })
+        if let Some(tag) = &envelope.devicetag {
+            tag.check()?;
+        }
+        let (ordinal, device_tag) = (envelope.ordinal, envelope.devicetag);
+        Ok(Self { id: envelope.id, source: envelope.source, time: envelope.time, ordinal, device_tag, data })
+    }
+}
+
+impl DeviceTag {
+    fn check(&self) -> Result<(), RejectedEvent> {
+        let fine = self.0.len() == 32 && self.0.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if fine {
+            Ok(())
+        } else {
+            Err(RejectedEvent::Payload("devicetag is not 32 lower-case hexadecimal digits".into()))
+        }
     }
 }
 
 impl RoadDamage {
+    fn from_value(value: serde_json::Value) -> Result<Self, RejectedEvent> {
+        let damage: Self = serde_json::from_value(value).map_err(|e| RejectedEvent::Payload(e.to_string()))?;
+        damage.check()?;
+        Ok(damage)
+    }
+
     fn check(&self) -> Result<(), RejectedEvent> {
         let reject = |what: &str| Err(RejectedEvent::Payload(what.to_owned()));
         if LatLon::new(self.position.lat, self.position.lon).is_none() {
@@ -273,6 +342,10 @@ struct Envelope {
     #[serde(with = "time::serde::rfc3339")]
     time: OffsetDateTime,
     #[serde(skip_serializing_if = "Option::is_none")]
+    ordinal: Option<Ordinal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    devicetag: Option<DeviceTag>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     datacontenttype: Option<String>,
     data: serde_json::Value,
 }
@@ -288,6 +361,8 @@ pub(crate) mod tests {
             id: EventId::from_bytes([7; 16]),
             source: "/umsicht/soest".into(),
             time: datetime!(2026-03-17 09:00 UTC),
+            ordinal: Some(Ordinal(17)),
+            device_tag: Some(DeviceTag("0123456789abcdef0123456789abcdef".into())),
             data: EventData::RoadDamage(RoadDamage {
                 class: DamageClass::Pothole,
                 score: 0.5,
@@ -316,6 +391,24 @@ pub(crate) mod tests {
     fn json_round_trips() {
         let event = damage();
         assert_eq!(Event::from_json(&event.to_json()), Ok(event));
+    }
+
+    #[test]
+    fn a_danger_is_read_as_one() {
+        let EventData::RoadDamage(damage) = damage().data else { unreachable!("it is made as one") };
+        let danger = Event { data: EventData::RoadDanger(damage), ..super::tests::damage() };
+        assert_eq!(Event::from_json(&danger.to_json()), Ok(danger));
+    }
+
+    #[test]
+    fn within_an_hour_of_a_batch_nothing_speaks_against_anything() {
+        let seen = damage();
+        let unseen = Event { id: EventId::from_bytes([8; 16]), ..damage() };
+        assert!(!unseen.may_speak_against(&seen));
+        assert!(Event { ordinal: Some(Ordinal(18)), ..unseen.clone() }.may_speak_against(&seen), "another vehicle");
+        assert!(Event { time: datetime!(2026-03-17 10:00 UTC), ..unseen.clone() }.may_speak_against(&seen), "later");
+        let (old_seen, old_unseen) = (Event { ordinal: None, ..seen }, Event { ordinal: None, ..unseen });
+        assert!(old_unseen.may_speak_against(&old_seen), "events of before ordinals existed");
     }
 
     #[test]

@@ -6,9 +6,11 @@
 pub mod damage;
 pub mod event;
 pub mod evidence;
+pub mod health;
 pub mod topic;
 
 pub use damage::DamageClass;
-pub use event::{Event, EventId, EventKind, ModelRef, PassTag, RejectedEvent, RoadDamage};
+pub use event::{DeviceTag, Event, EventId, EventKind, ModelRef, Ordinal, PassTag, RejectedEvent, RoadDamage};
 pub use evidence::Evidence;
+pub use health::DeviceHealth;
 pub use topic::Topic;

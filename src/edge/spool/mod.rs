@@ -92,10 +92,9 @@ impl Draft {
     pub fn into_event(self) -> (Event, Option<Vec<u8>>) {
         let jpeg = self.picture.and_then(|picture| picture.to_jpeg());
         let mut data = self.data;
-        match &mut data {
-            EventData::RoadDamage(damage) => damage.has_evidence = jpeg.is_some(),
-        }
-        (Event { id: EventId::random(), source: self.source, time: self.time, data }, jpeg)
+        data.damage_mut().has_evidence = jpeg.is_some();
+        let (ordinal, device_tag) = (None, None);
+        (Event { id: EventId::random(), source: self.source, time: self.time, ordinal, device_tag, data }, jpeg)
     }
 }
 

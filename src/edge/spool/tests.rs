@@ -8,8 +8,7 @@ use crate::schema::event::tests as schema_tests;
 
 fn event(evidence_bytes: Option<usize>) -> (Event, Option<Vec<u8>>) {
     let mut event = Event { id: EventId::random(), ..schema_tests::damage() };
-    let EventData::RoadDamage(damage) = &mut event.data;
-    damage.has_evidence = evidence_bytes.is_some();
+    event.data.damage_mut().has_evidence = evidence_bytes.is_some();
     (event, evidence_bytes.map(|n| vec![0xff; n]))
 }
 
