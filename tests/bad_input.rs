@@ -7,9 +7,9 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use umsicht::edge::infer::model::Manifest;
-use umsicht::edge::spool::{MIN_QUOTA_BYTES, Spool};
+use umsicht::edge::spool::Spool;
 
-use crate::support::{damage, outcome, picture, umsicht};
+use crate::support::{SMALL_SPOOL, damage, outcome, picture, umsicht};
 
 fn models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models")
@@ -169,7 +169,7 @@ fn without_a_broker_the_service_keeps_everything_and_stops_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let config = without_broker(folder.path());
     let spool = folder.path().join("spool");
-    let id = Spool::open(&spool, MIN_QUOTA_BYTES).unwrap().0.commit(vec![damage(1, Some(picture()))]).unwrap()[0];
+    let id = Spool::open(&spool, SMALL_SPOOL).unwrap().0.commit(vec![damage(1, Some(picture()))]).unwrap()[0];
     let child =
         umsicht().args(["edge", "run", "--config"]).arg(config).stderr(std::process::Stdio::piped()).spawn().unwrap();
     std::thread::sleep(Duration::from_secs(3));
@@ -178,7 +178,7 @@ fn without_a_broker_the_service_keeps_everything_and_stops_in_order() {
     let output = child.wait_with_output().unwrap();
     let text = outcome(&output, folder.path());
     assert!(text.starts_with("exit 0\n") && text.contains("no connection"), "{text}");
-    let (spool, recovery) = Spool::open(&spool, MIN_QUOTA_BYTES).unwrap();
+    let (spool, recovery) = Spool::open(&spool, SMALL_SPOOL).unwrap();
     assert!(recovery.items >= 2, "event and picture are kept");
-    assert_eq!(spool.next_to_send(&std::collections::BTreeSet::new()).unwrap().unwrap().id, id);
+    assert_eq!(spool.take_next(true).unwrap().unwrap().id, id);
 }

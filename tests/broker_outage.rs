@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use umsicht::edge::publish::{BrokerConfig, PublishStats, Publisher, delivered};
-use umsicht::edge::spool::{MIN_QUOTA_BYTES, Spool};
+use umsicht::edge::spool::Spool;
 use umsicht::schema::topic::TopicName;
 use umsicht::schema::{Event, EventId};
 
 use crate::support::mosquitto::{Collected, Mosquitto, collect};
-use crate::support::{damage, picture};
+use crate::support::{SMALL_SPOOL, damage, picture};
 
 const EVENTS: &str = "umsicht/1/soest/road/event/road.damage";
 const STATUS: &str = "umsicht/1/soest/bauhof-3/status";
@@ -25,7 +25,7 @@ struct Edge {
 
 impl Edge {
     fn start(folder: &std::path::Path, port: u16) -> Self {
-        let spool = Arc::new(Spool::open(folder, MIN_QUOTA_BYTES).unwrap().0);
+        let spool = Arc::new(Spool::open(folder, SMALL_SPOOL).unwrap().0);
         let broker = BrokerConfig { host: "127.0.0.1".into(), port, client_id: "edge".into() };
         let name = |n: &str| TopicName::new(n).unwrap();
         let publisher = Publisher::new(broker, name("soest"), name("bauhof-3"), Arc::clone(&spool));
@@ -76,7 +76,7 @@ async fn kills_while_events_flow(persistence: bool) {
     arrive(&collected, &committed).await;
     assert!(edge.stats.borrow().connections > 1, "the broker was really away");
     edge.stop().await;
-    let (left, _) = Spool::open(folder.path(), MIN_QUOTA_BYTES).unwrap();
+    let (left, _) = Spool::open(folder.path(), SMALL_SPOOL).unwrap();
     assert!(left.is_empty(), "what arrived is not kept");
 }
 

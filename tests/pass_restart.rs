@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use time::format_description::well_known::Rfc3339;
-use umsicht::schema::event::EventData;
 use umsicht::schema::{DamageClass, Event, PassTag, RoadDamage};
 
 use crate::support::clip::{self, Clip, Patch, STARTED_AT};
@@ -47,7 +46,7 @@ fn run(folder: &Path, clip: &Clip, from_seconds: f64, to_seconds: f64, broker_po
     let text = format!(
         "site = \"soest\"\ndevice = \"bauhof-3\"\n[source]\nkind = \"images\"\nfolder = \"{pictures}\"\n\
          times = \"{pictures}/times.csv\"\nframes = \"every\"\nstarts_at = \"{}\"\n[gnss]\nfile = \"drive.nmea\"\n{}\
-         [model]\nfolder = \"{}\"\nbackend = \"tract\"\n[spool]\nfolder = \"spool\"\n\
+         [model]\nfolder = \"{}\"\nbackend = \"tract\"\n[spool]\nfolder = \"spool\"\nbatch_minutes = 0\n\
          [broker]\nhost = \"127.0.0.1\"\nport = {broker_port}\n",
         (STARTED_AT + from).format(&Rfc3339).unwrap(),
         clip::CAMERA,

@@ -4,7 +4,7 @@
 //! `anonymise`, and here by a look at the sources and by drives through the real program on which somebody stands beside
 //! the damage.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use umsicht::edge::pass::Pass;
 use umsicht::edge::pipeline::{Outbox, Playback, RoadPipeline};
 use umsicht::edge::publish::{BrokerConfig, Publisher, delivered};
 use umsicht::edge::report::PassId;
-use umsicht::edge::spool::{MIN_QUOTA_BYTES, Part, Spool};
+use umsicht::edge::spool::{Part, Spool};
 use umsicht::geo::EastNorth;
 use umsicht::schema::EventId;
 use umsicht::schema::topic::TopicName;
@@ -35,7 +35,7 @@ use umsicht::world::things::Part as Body;
 use umsicht::world::{Split, Town, WorldSource};
 
 use crate::support::mosquitto::{Mosquitto, collect};
-use crate::support::umsicht;
+use crate::support::{SMALL_SPOOL, umsicht};
 
 /// Who may turn pixels into bytes: the guard itself, and the simulated world, which shows nobody.
 const MAY_ENCODE: [&str; 2] = ["src/edge/anonymise.rs", "src/world/pictures.rs"];
@@ -106,7 +106,7 @@ async fn of_a_poisoned_world_nothing_leaves_but_road() {
     };
     assert_the_poison_is_seen(&source());
 
-    let spool = Arc::new(Spool::open(folder.path(), MIN_QUOTA_BYTES).unwrap().0);
+    let spool = Arc::new(Spool::open(folder.path(), SMALL_SPOOL).unwrap().0);
     let fixes = FixLog::from_fixes(drive.fixes(&town.frame, Gnss::Perfect, Antenna::default(), 5));
     let (mut source, outbox) = (source(), Outbox::Spool(Arc::clone(&spool)));
     tokio::task::spawn_blocking(move || {
@@ -207,9 +207,8 @@ fn pipeline(fixes: FixLog, outbox: Outbox) -> RoadPipeline<'static> {
 }
 
 fn pictures_in(spool: &Spool) -> BTreeMap<EventId, Vec<u8>> {
-    let (mut taken, mut pictures) = (BTreeSet::new(), BTreeMap::new());
-    while let Some(item) = spool.next_to_send(&taken).unwrap() {
-        taken.insert(item.ticket);
+    let mut pictures = BTreeMap::new();
+    while let Some(item) = spool.take_next(true).unwrap() {
         if item.part == Part::Evidence {
             pictures.insert(item.id, item.payload);
         }

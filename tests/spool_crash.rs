@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rand::RngExt;
-use umsicht::edge::spool::{MIN_QUOTA_BYTES, Part, Spool};
+use umsicht::edge::spool::{Part, Spool};
 use umsicht::schema::EventId;
 
-use crate::support::{damage, picture};
+use crate::support::{SMALL_SPOOL, damage, picture};
 
 const FOLDER: &str = "UMSICHT_TEST_SPOOL";
 const ROUNDS: u32 = 25;
@@ -20,7 +20,7 @@ const ROUNDS: u32 = 25;
 #[ignore = "started by the test below"]
 fn writer() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let (spool, _) = Spool::open(Path::new(&folder), MIN_QUOTA_BYTES).unwrap();
+    let (spool, _) = Spool::open(Path::new(&folder), SMALL_SPOOL).unwrap();
     let mut out = std::io::stdout().lock();
     for number in 0.. {
         let picture = (number % 7 == 0).then(picture);
@@ -28,7 +28,7 @@ fn writer() {
         writeln!(out, "committed {} {}", ids[0], ids[1]).unwrap();
         out.flush().unwrap();
         if number % 3 == 0 {
-            let item = spool.next_to_send(&BTreeSet::new()).unwrap().unwrap();
+            let item = spool.take_next(true).unwrap().unwrap();
             if item.part == Part::Event {
                 // Said before it is done: a kill in between must not look like a loss.
                 writeln!(out, "acknowledged {}", item.id).unwrap();
@@ -71,7 +71,7 @@ fn nothing_committed_is_lost_to_kill_9() {
             to.extend(words.map(|id| id.parse::<EventId>().unwrap()));
         }
 
-        let (spool, recovery) = Spool::open(folder.path(), MIN_QUOTA_BYTES).unwrap();
+        let (spool, recovery) = Spool::open(folder.path(), SMALL_SPOOL).unwrap();
         assert!(recovery.set_aside.is_empty(), "a crash is no damage");
         let held = held(&spool);
         let lost: Vec<_> = committed.difference(&held).filter(|id| !acknowledged.contains(id)).collect();
@@ -81,9 +81,8 @@ fn nothing_committed_is_lost_to_kill_9() {
 }
 
 fn held(spool: &Spool) -> BTreeSet<EventId> {
-    let (mut taken, mut ids) = (BTreeSet::new(), BTreeSet::new());
-    while let Some(item) = spool.next_to_send(&taken).unwrap() {
-        taken.insert(item.ticket);
+    let mut ids = BTreeSet::new();
+    while let Some(item) = spool.take_next(true).unwrap() {
         if item.part == Part::Event {
             ids.insert(item.id);
         }

@@ -21,6 +21,7 @@ use crate::central::model::Defect;
 use crate::central::serve::{Serving, serve};
 use crate::central::store::{DefectFilter, Store};
 use crate::clock::SystemClock;
+use crate::edge::batch::Batching;
 use crate::edge::config::FramePolicy;
 use crate::edge::detector::Detector;
 use crate::edge::infer::BackendSettings;
@@ -30,7 +31,7 @@ use crate::edge::pass::Pass;
 use crate::edge::pipeline::{Counters, Outbox, Playback, RoadPipeline};
 use crate::edge::publish::{BrokerConfig, Publisher};
 use crate::edge::report::PassId;
-use crate::edge::spool::Spool;
+use crate::edge::spool::{Spool, SpoolSettings};
 use crate::failure::Failure;
 use crate::schema::topic::TopicName;
 
@@ -38,7 +39,8 @@ use broker::{BrokerError, PrivateBroker};
 use input::{Input, SimulatedGnss};
 use report::{DemoReport, ReportDefect, ReportDetection};
 
-const SPOOL_QUOTA_BYTES: u64 = 256 * 1024 * 1024;
+/// Without batches: a demo has nobody to protect, and nobody who watches it wants to wait an hour.
+const SPOOL: SpoolSettings = SpoolSettings { quota_bytes: 256 * 1024 * 1024, batching: Batching::Off };
 const SIMULATED_DURATION: Duration = Duration::from_secs(60);
 /// How long the town may take at the end to show all that was committed.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -114,7 +116,7 @@ async fn demo(command: Command) -> Result<(), Failure> {
     let broker = PrivateBroker::start(folder.path())?;
     let (stop, stopping) = watch::channel(false);
     let town = open_town(&command, &input, &broker, folder.path(), stopping.clone()).await?;
-    let spool = Spool::open(&folder.path().join("spool"), SPOOL_QUOTA_BYTES).map_err(Failure::unavailable)?.0;
+    let spool = Spool::open(&folder.path().join("spool"), SPOOL).map_err(Failure::unavailable)?.0;
     let spool = Arc::new(spool);
     let publisher = Publisher::new(device_link(&broker), name("demo")?, name("vehicle")?, Arc::clone(&spool));
     let publishing = tokio::spawn(publisher.run(stopping));

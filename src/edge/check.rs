@@ -63,7 +63,7 @@ pub fn check(config: &EdgeConfig) -> Vec<Finding> {
         ("camera", camera_verdict(config, first.as_ref().ok())),
         ("model", model_verdict(config, first.as_ref().ok())),
         ("privacy", privacy_verdict(config, first.as_ref().ok())),
-        ("spool", spool_verdict(&config.spool.folder, config.spool.quota_bytes)),
+        ("spool", spool_verdict(&config.spool.folder, config.spool.settings.quota_bytes)),
         ("broker", broker_verdict(&config.broker)),
     ];
     verdicts.into_iter().map(|(check, verdict)| Finding { check, verdict }).collect()

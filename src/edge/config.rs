@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::config::{ConfigError, Table};
+use crate::edge::batch::{Batching, DEFAULT_BATCH};
 use crate::edge::camera::{Camera, Intrinsics, Mounting};
 use crate::edge::fix::DEFAULT_MAX_GAP_MILLIS;
 use crate::edge::infer::{BackendChoice, BackendSettings};
@@ -14,9 +15,11 @@ use crate::edge::locate::AntennaOffset;
 use crate::edge::publish::BrokerConfig;
 use crate::edge::source::SourceConfig;
 use crate::edge::source::images::Timing;
-use crate::edge::spool::MIN_QUOTA_BYTES;
+use crate::edge::spool::{MIN_QUOTA_BYTES, SpoolSettings};
 use crate::schema::topic::TopicName;
 
+/// A day; whoever wants events later wants no events.
+const MAX_BATCH_MINUTES: u32 = 24 * 60;
 const DEFAULT_QUOTA_BYTES: u64 = 256 * 1024 * 1024;
 
 #[derive(Debug, Clone)]
@@ -84,7 +87,7 @@ pub struct ModelConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpoolConfig {
     pub folder: PathBuf,
-    pub quota_bytes: u64,
+    pub settings: SpoolSettings,
 }
 
 /// The camera that is assumed where nobody has measured it: high on a vehicle, looking down at the road so that the
@@ -271,7 +274,11 @@ fn model(table: &Table) -> Option<ModelConfig> {
 fn spool(table: &Table) -> Option<SpoolConfig> {
     let folder = table.path("folder").required("folder = \"/var/lib/umsicht/spool\"");
     let quota = table.integer("quota_bytes", MIN_QUOTA_BYTES..=1 << 40).or(DEFAULT_QUOTA_BYTES);
-    Some(SpoolConfig { folder: folder?, quota_bytes: quota? })
+    // 0 switches batching off.
+    let default_minutes = u32::try_from(DEFAULT_BATCH.as_secs() / 60).unwrap_or(u32::MAX);
+    let batch_minutes = table.integer("batch_minutes", 0..=MAX_BATCH_MINUTES).or(default_minutes)?;
+    let batching = Batching::every(Duration::from_secs(60) * batch_minutes).unwrap_or(Batching::Off);
+    Some(SpoolConfig { folder: folder?, settings: SpoolSettings { quota_bytes: quota?, batching } })
 }
 
 fn broker(table: &Table, site: Option<&TopicName>, device: Option<&TopicName>) -> Option<BrokerConfig> {

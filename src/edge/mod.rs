@@ -2,9 +2,10 @@
 //!
 //! Flow, and import order:
 //! source → frame (+ fix, captured_at) → preprocess → infer → postprocess, extent → locate → anonymise → track → judge →
-//! report → pass → spool → publish.
+//! report → pass → batch → spool → publish.
 
 pub mod anonymise;
+pub mod batch;
 pub mod camera;
 pub mod check;
 pub mod cli;

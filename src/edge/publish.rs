@@ -14,7 +14,7 @@
 //! Matching: the client sends in the order of its queue and says the packet id of each publish when it sends it; the
 //! order gives the item, the packet id gives the acknowledgement.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -95,8 +95,6 @@ struct Delivery {
     queued: VecDeque<Option<Ticket>>,
     /// Sent and not yet acknowledged, by packet id.
     sent: HashMap<u16, Option<Ticket>>,
-    /// Not to be taken from the spool (again) on this connection.
-    taken: BTreeSet<Ticket>,
     /// Acknowledged, oldest first, and since when.
     settling: VecDeque<(Instant, Ticket)>,
     /// Nobody listened, oldest first, and when that was.
@@ -152,13 +150,14 @@ impl Publisher {
             client,
             queued: VecDeque::new(),
             sent: HashMap::new(),
-            taken: BTreeSet::new(),
             settling: VecDeque::new(),
             unheard: VecDeque::new(),
             max_packet_bytes: MAX_PACKET_BYTES as usize,
             last_progress: Instant::now(),
             connected: false,
         };
+        // Whatever was on its way on an earlier connection, or refused there, is tried again on this one.
+        self.spool.give_back_all();
         let mut stopping = false;
         let mut patience = tokio::time::interval(Duration::from_secs(1));
         loop {
@@ -175,7 +174,7 @@ impl Publisher {
                         event = &mut poll => break event.map_err(Box::new)?,
                         () = changed => {}
                         _ = patience.tick() => {
-                            delivery.retry_unheard();
+                            delivery.retry_unheard(&self.spool);
                             if !delivery.sent.is_empty() && delivery.last_progress.elapsed() > ACK_TIMEOUT {
                                 return Err(Broken::Silent);
                             }
@@ -201,7 +200,7 @@ impl Publisher {
             }
             let outstanding = !delivery.queued.is_empty() || !delivery.sent.is_empty();
             let commits = self.spool.commits();
-            if !outstanding && self.spool.len() == delivery.settling.len() {
+            if !outstanding && self.spool.outstanding(true) == delivery.settling.len() {
                 self.stats.send_if_modified(|s| std::mem::replace(&mut s.delivered_commits, commits) != commits);
             }
             if stopping && !outstanding {
@@ -240,16 +239,15 @@ impl Publisher {
     /// Hands items to the client as long as the window is open.
     fn fill(&self, delivery: &mut Delivery) -> Result<(), SpoolError> {
         while delivery.queued.len() + delivery.sent.len() < WINDOW {
-            let Some(item) = self.spool.next_to_send(&delivery.taken)? else { break };
+            let Some(item) = self.spool.take_next(true)? else { break };
             let topic = self.topic_of(&item).to_string();
-            delivery.taken.insert(item.ticket);
             if topic.len() + item.payload.len() + PACKET_HEAD_BYTES > delivery.max_packet_bytes {
                 self.refused(&item.id.to_string(), "it is larger than the broker takes; raise its max_packet_size");
                 continue;
             }
             if delivery.client.try_publish(topic, QoS::AtLeastOnce, false, item.payload).is_err() {
                 // The queue is longer than the window, so this is a queue that nobody reads any more.
-                delivery.taken.remove(&item.ticket);
+                self.spool.give_back(item.ticket);
                 break;
             }
             delivery.queued.push_back(Some(item.ticket));
@@ -304,17 +302,16 @@ impl Delivery {
             && since.elapsed() >= age
         {
             self.settling.pop_front();
-            self.taken.remove(&ticket);
             spool.acknowledge(ticket);
         }
     }
 
-    fn retry_unheard(&mut self) {
+    fn retry_unheard(&mut self, spool: &Spool) {
         while let Some((since, ticket)) = self.unheard.front().copied()
             && since.elapsed() >= UNHEARD_PAUSE
         {
             self.unheard.pop_front();
-            self.taken.remove(&ticket);
+            spool.give_back(ticket);
         }
     }
 

@@ -11,10 +11,11 @@ use std::process::{Command, Output};
 use image::{Rgb, RgbImage};
 use time::macros::datetime;
 use umsicht::edge::anonymise::{RedactedImage, redact};
+use umsicht::edge::batch::Batching;
 use umsicht::edge::config::assumed_camera;
 use umsicht::edge::frame::CameraImage;
 use umsicht::edge::locate::Footprint;
-use umsicht::edge::spool::Draft;
+use umsicht::edge::spool::{Draft, MIN_QUOTA_BYTES, SpoolSettings};
 use umsicht::geo::{Covariance, LatLon};
 use umsicht::schema::event::EventData;
 use umsicht::schema::{DamageClass, ModelRef, PassTag, RoadDamage};
@@ -49,6 +50,9 @@ pub fn picture() -> RedactedImage {
     let footprint = Footprint { near_metres: 5.0, far_metres: 6.0, right_metres: -0.5, left_metres: 0.5 };
     redact(&CameraImage::new(asphalt), &assumed_camera(640, 480), &footprint, || Ok(Vec::new())).unwrap()
 }
+
+/// A spool of the least size, from which everything leaves at once.
+pub const SMALL_SPOOL: SpoolSettings = SpoolSettings { quota_bytes: MIN_QUOTA_BYTES, batching: Batching::Off };
 
 /// A damage; `number` tells it from others.
 pub fn damage(number: u32, picture: Option<RedactedImage>) -> Draft {

@@ -1,70 +1,235 @@
 //! What the spool holds, in memory: where each item lies, what to send next, what to drop when space runs out.
 //!
-//! No I/O here. About 100 bytes per item; payloads stay on disk.
+//! No I/O and no clock here; times are seconds since the spool was opened, by a clock that never leaps. An item costs 24
+//! bytes while it waits for room at the broker and 40 while it waits for its batch; payloads stay on disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
-use crate::edge::spool::record::{Item, Part};
+use crate::edge::spool::record::{Located, Part};
 use crate::edge::spool::segment::Segment;
-use crate::edge::spool::{Priority, Ticket};
+use crate::edge::spool::item::{Losses, Priority, Ticket};
+use crate::schema::EventKind;
 
 /// Where an item lies.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
-    pub segment: u64,
-    pub at: u64,
-    pub frame_bytes: usize,
-    pub part: Part,
+    pub segment: u32,
+    pub at: u32,
+    pub frame_bytes: u32,
+    pub kind: EventKind,
 }
 
-impl Place {
-    pub fn of(item: &Item, segment: u64, at: u64, frame_bytes: usize) -> Self {
-        Self { segment, at, frame_bytes, part: item.part }
-    }
+/// One item; `frame_bytes` 0 marks one that is gone and not yet swept out.
+struct Entry {
+    sequence: u64,
+    place: Place,
+}
+
+/// Items of one priority, in the order of their sequences.
+#[derive(Default)]
+struct Queue {
+    entries: VecDeque<Entry>,
+    gone: usize,
+    /// Those that may be sent now, in the order of sending.
+    ready: VecDeque<u64>,
+}
+
+/// A segment and how many items in it are still needed.
+pub(super) struct Slot {
+    pub segment: Arc<Segment>,
+    pub live: usize,
+    /// An item in it could not be read: it is kept aside instead of deleted.
+    pub damaged: bool,
 }
 
 #[derive(Default)]
 pub(super) struct Index {
-    /// In the order of sending: by priority, then by age.
-    items: BTreeMap<Ticket, Place>,
-    pub segments: BTreeMap<u64, Arc<Segment>>,
+    queues: [Queue; Priority::ALL.len()],
+    /// Items that wait for their moment, the earliest first.
+    waiting: BinaryHeap<Reverse<(u32, Ticket)>>,
+    /// Handed out, neither acknowledged nor given back.
+    in_flight: BTreeSet<Ticket>,
+    pub segments: BTreeMap<u32, Slot>,
     live_bytes: u64,
     /// Done, but not yet written down; a crash sends these again.
     pub done_unwritten: Vec<u64>,
-    pub dropped: BTreeMap<Priority, u64>,
+    /// Could not be read back; to be written down with the next write.
+    pub unreadable_unwritten: Vec<u64>,
+    /// Given up for want of space; to be written down with the next write.
+    pub evicted_unwritten: Vec<Ticket>,
+    pub losses: Losses,
 }
 
-impl Index {
-    pub fn insert(&mut self, ticket: Ticket, place: Place) {
-        self.live_bytes += place.frame_bytes as u64;
-        if let Some(before) = self.items.insert(ticket, place) {
-            // A copy made forward before a crash; the later one counts.
-            self.live_bytes -= before.frame_bytes as u64;
-        }
+/// When an item may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    Now,
+    /// Seconds since the spool was opened.
+    At(u32),
+}
+
+impl Queue {
+    fn find(&self, sequence: u64) -> Option<usize> {
+        let at = self.entries.binary_search_by_key(&sequence, |entry| entry.sequence).ok()?;
+        (self.entries[at].place.frame_bytes > 0).then_some(at)
     }
 
-    pub fn remove(&mut self, ticket: Ticket) -> Option<Place> {
-        let place = self.items.remove(&ticket)?;
-        self.live_bytes -= place.frame_bytes as u64;
+    fn remove(&mut self, sequence: u64) -> Option<Place> {
+        let at = self.find(sequence)?;
+        let place = self.entries[at].place;
+        self.entries[at].place.frame_bytes = 0;
+        self.gone += 1;
+        while self.entries.front().is_some_and(|entry| entry.place.frame_bytes == 0) {
+            self.entries.pop_front();
+            self.gone -= 1;
+        }
+        if self.gone > 1024 && self.gone > self.entries.len() / 2 {
+            self.entries.retain(|entry| entry.place.frame_bytes > 0);
+            self.gone = 0;
+        }
         Some(place)
     }
 
-    /// Removes the item unless it has moved from `place`.
-    pub fn remove_at(&mut self, ticket: Ticket, place: &Place) -> bool {
-        let there = self.items.get(&ticket).is_some_and(|p| (p.segment, p.at) == (place.segment, place.at));
-        there && self.remove(ticket).is_some()
+    fn live(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.place.frame_bytes > 0)
     }
 
-    /// Used while reading segments, where a done record names the sequence only.
-    pub fn remove_sequence(&mut self, sequence: u64) {
-        for priority in Priority::ALL {
-            self.remove(Ticket { priority, sequence });
+    fn len(&self) -> usize {
+        self.entries.len() - self.gone
+    }
+}
+
+impl Index {
+    /// Takes in what was found at opening. Of several places of one item the later one counts: it was copied forward.
+    pub fn load(&mut self, mut found: Vec<(u32, Located)>, mut done: Vec<u64>) {
+        done.sort_unstable();
+        found.retain(|(_, item)| done.binary_search(&item.sequence).is_err());
+        found.sort_unstable_by_key(|(segment, item)| (item.sequence, *segment, item.at));
+        found.dedup_by(|later, kept| {
+            let same = later.1.sequence == kept.1.sequence;
+            if same {
+                *kept = *later;
+            }
+            same
+        });
+        for (segment, item) in found {
+            let Located { sequence, at, frame_bytes, priority, kind } = item;
+            self.insert(Ticket { priority, sequence }, Place { segment, at, frame_bytes, kind });
+        }
+        // Growing by doubling has left room that is not needed.
+        self.queues.iter_mut().for_each(|queue| queue.entries.shrink_to_fit());
+    }
+
+    /// Sequences grow, so a new item comes behind all others; [`Index::release`] makes it ready.
+    pub fn insert(&mut self, ticket: Ticket, place: Place) {
+        let queue = &mut self.queues[ticket.priority as usize];
+        debug_assert!(queue.entries.back().is_none_or(|last| last.sequence < ticket.sequence));
+        queue.entries.push_back(Entry { sequence: ticket.sequence, place });
+        self.live_bytes += u64::from(place.frame_bytes);
+        if let Some(slot) = self.segments.get_mut(&place.segment) {
+            slot.live += 1;
         }
     }
 
-    pub fn next(&self, except: &BTreeSet<Ticket>) -> Option<(Ticket, Place)> {
-        self.items.iter().find(|(ticket, _)| !except.contains(ticket)).map(|(ticket, place)| (*ticket, *place))
+    /// Says from when on an item may be sent.
+    pub fn release(&mut self, ticket: Ticket, due: Due) {
+        match due {
+            Due::Now => self.queues[ticket.priority as usize].ready.push_back(ticket.sequence),
+            Due::At(seconds) => self.waiting.push(Reverse((seconds, ticket))),
+        }
+    }
+
+    /// Every item that lies here, most urgent first.
+    pub fn all(&self) -> impl Iterator<Item = (Ticket, Place)> + '_ {
+        Priority::ALL.into_iter().flat_map(|priority| {
+            let live = self.queues[priority as usize].live();
+            live.map(move |entry| (Ticket { priority, sequence: entry.sequence }, entry.place))
+        })
+    }
+
+    pub fn remove(&mut self, ticket: Ticket) -> Option<Place> {
+        self.in_flight.remove(&ticket);
+        let place = self.queues[ticket.priority as usize].remove(ticket.sequence)?;
+        self.live_bytes -= u64::from(place.frame_bytes);
+        if let Some(slot) = self.segments.get_mut(&place.segment) {
+            slot.live -= 1;
+        }
+        Some(place)
+    }
+
+    pub fn place_of(&self, ticket: Ticket) -> Option<Place> {
+        let queue = &self.queues[ticket.priority as usize];
+        queue.find(ticket.sequence).map(|at| queue.entries[at].place)
+    }
+
+    /// The item was copied; false when it was acknowledged in the meantime.
+    pub fn moved(&mut self, ticket: Ticket, to: Place) -> bool {
+        let queue = &mut self.queues[ticket.priority as usize];
+        let Some(at) = queue.find(ticket.sequence) else { return false };
+        let from = std::mem::replace(&mut queue.entries[at].place, to);
+        for (segment, change) in [(from.segment, -1), (to.segment, 1)] {
+            if let Some(slot) = self.segments.get_mut(&segment) {
+                slot.live = slot.live.saturating_add_signed(change);
+            }
+        }
+        true
+    }
+
+    /// Releases all items of a priority as they were found at opening.
+    pub fn release_all(&mut self, priority: Priority, mut due: impl FnMut(EventKind) -> Due) {
+        let Queue { entries, ready, .. } = &mut self.queues[priority as usize];
+        for entry in entries {
+            match due(entry.place.kind) {
+                Due::Now => ready.push_back(entry.sequence),
+                Due::At(seconds) => self.waiting.push(Reverse((seconds, Ticket { priority, sequence: entry.sequence }))),
+            }
+        }
+    }
+
+    /// Makes ready what waited until `now_seconds`.
+    pub fn release_due(&mut self, now_seconds: u32) {
+        while let Some(Reverse((due, ticket))) = self.waiting.peek().copied()
+            && due <= now_seconds
+        {
+            self.waiting.pop();
+            self.queues[ticket.priority as usize].ready.push_back(ticket.sequence);
+        }
+    }
+
+    /// The most urgent item that may be sent at `now_seconds`, pictures only when they may; it counts as in flight then.
+    pub fn take_next(&mut self, now_seconds: u32, pictures: bool) -> Option<(Ticket, Place)> {
+        self.release_due(now_seconds);
+        for priority in Priority::ALL.into_iter().filter(|p| pictures || *p != Priority::Evidence) {
+            let queue = &mut self.queues[priority as usize];
+            while let Some(sequence) = queue.ready.pop_front() {
+                // What was evicted while it was ready is passed over.
+                if let Some(at) = queue.find(sequence) {
+                    let ticket = Ticket { priority, sequence };
+                    let place = queue.entries[at].place;
+                    self.in_flight.insert(ticket);
+                    return Some((ticket, place));
+                }
+            }
+        }
+        None
+    }
+
+    /// Not delivered: it is sent again, before all others of its priority.
+    pub fn give_back(&mut self, ticket: Ticket) {
+        if self.in_flight.remove(&ticket) {
+            self.queues[ticket.priority as usize].ready.push_front(ticket.sequence);
+        }
+    }
+
+    /// All that is in flight, in the order of the sequences; returns how many.
+    pub fn give_back_all(&mut self) -> usize {
+        let all = std::mem::take(&mut self.in_flight);
+        for ticket in all.iter().rev() {
+            self.queues[ticket.priority as usize].ready.push_front(ticket.sequence);
+        }
+        all.len()
     }
 
     /// What to drop so that `bytes` more of this priority fit: lower priorities first, the oldest of them first; then the
@@ -73,42 +238,64 @@ impl Index {
         let mut over = (self.live_bytes + bytes).saturating_sub(limit_bytes);
         let mut victims = Vec::new();
         for lower in Priority::ALL.into_iter().rev().take_while(|p| *p >= priority) {
-            for (ticket, place) in self.of_priority(lower) {
+            for entry in self.queues[lower as usize].live() {
                 if over == 0 {
                     return Some(victims);
                 }
-                over = over.saturating_sub(place.frame_bytes as u64);
-                victims.push(*ticket);
+                over = over.saturating_sub(u64::from(entry.place.frame_bytes));
+                victims.push(Ticket { priority: lower, sequence: entry.sequence });
             }
         }
         (over == 0).then_some(victims)
     }
 
-    pub fn live_in(&self, segment: u64) -> Vec<(Ticket, Place)> {
-        self.items.iter().filter(|(_, place)| place.segment == segment).map(|(t, p)| (*t, *p)).collect()
+    /// The segment is kept aside instead of deleted when its time comes.
+    pub fn mark_damaged(&mut self, segment: u32) {
+        if let Some(slot) = self.segments.get_mut(&segment) {
+            slot.damaged = true;
+        }
     }
 
-    pub fn is_needed(&self, segment: u64) -> bool {
-        self.items.values().any(|place| place.segment == segment)
+    pub fn live_in(&self, segment: u32) -> Vec<(Ticket, Place)> {
+        self.all().filter(|(_, place)| place.segment == segment).collect()
     }
 
     pub fn bytes_on_disk(&self) -> u64 {
-        self.segments.values().map(|segment| segment.bytes()).sum()
+        self.segments.values().map(|slot| slot.segment.bytes()).sum()
     }
 
     pub fn count(&self, priority: Priority) -> usize {
-        self.of_priority(priority).count()
+        self.queues[priority as usize].len()
     }
 
     pub fn len(&self) -> usize {
-        self.items.len()
+        self.queues.iter().map(Queue::len).sum()
+    }
+
+    /// Items that wait for their batch; what was evicted meanwhile counts until its moment comes.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len().min(self.len())
+    }
+
+    /// Pictures that could be sent if pictures may.
+    pub fn ready_pictures(&self) -> usize {
+        self.queues[Priority::Evidence as usize].ready.len()
+    }
+
+    /// Items to send now or on their way; pictures that may not be sent do not count.
+    pub fn outstanding(&self, pictures: bool) -> usize {
+        let ready = Priority::ALL.into_iter().filter(|p| pictures || *p != Priority::Evidence);
+        self.in_flight.len() + ready.map(|p| self.queues[p as usize].ready.len()).sum::<usize>()
     }
 
     pub fn live_bytes(&self) -> u64 {
         self.live_bytes
     }
+}
 
-    fn of_priority(&self, priority: Priority) -> impl Iterator<Item = (&Ticket, &Place)> {
-        self.items.range(Ticket { priority, sequence: 0 }..=Ticket { priority, sequence: u64::MAX })
+impl Place {
+    /// The part follows from the priority: pictures are `Evidence`, and nothing else is.
+    pub fn part(priority: Priority) -> Part {
+        if priority == Priority::Evidence { Part::Evidence } else { Part::Event }
     }
 }

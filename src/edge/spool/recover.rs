@@ -1,84 +1,160 @@
 //! What opening does: reads the segments in order, cuts off an interrupted write, salvages damaged segments.
+//!
+//! Of a full segment only its summary is read, so that opening takes a few reads per segment however much waits. The records
+//! themselves are checked when they are read for sending.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
-use crate::edge::spool::index::{Index, Place};
-use crate::edge::spool::record::{Item, Record};
-use crate::edge::spool::segment::{self, Contents, Segment, State};
-use crate::edge::spool::{Recovery, Ticket, Writer};
+use super::disk::Disk;
+use super::index::{Index, Slot};
+use super::item::Losses;
+use super::record::{Item, Located, Record, Summary};
+use super::segment::{self, Contents, Segment, State};
+use super::write::Writer;
 
-/// Reads all segments, salvages damaged ones, and decides where to write next.
-pub(super) fn recover(folder: &Path, segment_bytes: u64) -> io::Result<(Index, Writer, Recovery)> {
-    let numbers = Segment::list(folder)?;
+pub(super) struct Recovered {
+    pub index: Index,
+    pub writer: Writer,
+    pub torn_bytes: u64,
+    /// Names of damaged segments.
+    pub set_aside: Vec<String>,
+}
+
+/// What all segments say together.
+#[derive(Default)]
+struct Found {
+    items: Vec<(u32, Located)>,
+    done: Vec<u64>,
+    losses: Losses,
+    next_sequence: u64,
+    salvaged: Vec<Item>,
+}
+
+/// Reads all segments, salvages damaged ones, and decides where to write next: into the last one if it has room, which then
+/// goes on, or into a new one.
+pub(super) fn recover(disk: &dyn Disk, segment_bytes: u64, quota_bytes: u64) -> io::Result<Recovered> {
+    let mut found = Found::default();
     let mut index = Index::default();
-    let mut recovery = Recovery::default();
-    let mut salvaged: BTreeMap<u64, Item> = BTreeMap::new();
-    let mut damaged = Vec::new();
-    let (mut last_number, mut next_sequence) = (0, 0);
-    for number in numbers {
+    let (mut torn_bytes, mut damaged, mut last_number, mut open_summary) = (0, Vec::new(), 0, None);
+    for number in segment::list(disk)? {
         last_number = number;
-        let (segment, Contents { records, state }) = Segment::open(folder, number)?;
-        for (at, frame_bytes, record) in records {
-            let sequence = match record {
-                Record::Item(item) => {
-                    let sequence = item.sequence;
-                    if state == State::Damaged {
-                        salvaged.insert(sequence, item);
-                    } else {
-                        let ticket = Ticket { priority: item.priority, sequence };
-                        index.insert(ticket, Place::of(&item, number, at, frame_bytes));
+        open_summary = None;
+        let (segment, contents) = Segment::open(disk, number)?;
+        match contents {
+            Contents::Summary(summary) => found.take_summary(number, &summary),
+            Contents::Records { records, state } => {
+                let summary = found.take_records(number, records, state == State::Damaged);
+                match state {
+                    State::Whole => {}
+                    State::Torn { sound_bytes } => {
+                        torn_bytes += segment.bytes() - sound_bytes;
+                        if sound_bytes == 0 {
+                            segment.delete(disk)?;
+                            continue;
+                        }
+                        segment.truncate(sound_bytes)?;
                     }
-                    sequence
+                    State::Damaged => {
+                        damaged.push(segment);
+                        continue;
+                    }
                 }
-                Record::Done { sequence } => {
-                    index.remove_sequence(sequence);
-                    salvaged.remove(&sequence);
-                    sequence
-                }
-            };
-            next_sequence = next_sequence.max(sequence + 1);
-        }
-        match state {
-            State::Whole => {}
-            State::Torn { sound_bytes } => {
-                recovery.torn_bytes += segment.bytes() - sound_bytes;
-                if sound_bytes == 0 {
-                    segment.delete()?;
-                    continue;
-                }
-                segment.truncate(sound_bytes)?;
-            }
-            State::Damaged => {
-                damaged.push(segment);
-                continue;
+                open_summary = Some(summary);
             }
         }
-        index.segments.insert(number, Arc::new(segment));
+        index.segments.insert(number, Slot { segment: Arc::new(segment), live: 0, damaged: false });
     }
-    let reusable = index.segments.last_key_value().filter(|(n, s)| **n == last_number && s.bytes() < segment_bytes);
-    let (active_number, active) = match reusable {
-        Some((number, segment)) => (*number, Arc::clone(segment)),
-        None => {
-            let segment = Arc::new(Segment::create(folder, last_number + 1)?);
-            index.segments.insert(last_number + 1, Arc::clone(&segment));
-            (last_number + 1, segment)
+    index.losses = found.losses;
+    let reusable = index.segments.last_key_value().filter(|(n, s)| **n == last_number && s.segment.bytes() < segment_bytes);
+    let (active_number, active, mut summary) = match (reusable, open_summary) {
+        (Some((number, slot)), Some(summary)) => (*number, Arc::clone(&slot.segment), summary),
+        _ => {
+            let number = last_number + 1;
+            let mut first = Vec::new();
+            Record::Start { next_sequence: found.next_sequence, losses: found.losses }.encode(&mut first);
+            let segment = Arc::new(Segment::create(disk, number, &first)?);
+            let slot = Slot { segment: Arc::clone(&segment), live: 0, damaged: false };
+            index.segments.insert(number, slot);
+            (number, segment, Summary::default())
         }
     };
-    for item in salvaged.into_values() {
-        let ticket = Ticket { priority: item.priority, sequence: item.sequence };
-        let mut bytes = Vec::new();
-        Record::Item(item.clone()).encode(&mut bytes);
-        let at = active.append(&bytes)?;
-        index.insert(ticket, Place::of(&item, active_number, at, bytes.len()));
-    }
+    summary.losses = found.losses;
+    let next_sequence = found.next_sequence;
+    found.salvage(active_number, &active, &mut summary)?;
     active.make_durable()?;
-    for segment in damaged {
-        recovery.set_aside.push(segment.set_aside()?);
+    let set_aside = damaged.iter().map(|segment| segment.set_aside(disk)).collect::<io::Result<Vec<_>>>()?;
+    disk.sync_names()?;
+    index.load(found.items, found.done);
+    let writer = Writer { active, active_number, next_sequence, summary, room_bytes: quota_bytes };
+    Ok(Recovered { index, writer, torn_bytes, set_aside })
+}
+
+impl Found {
+    fn take_summary(&mut self, number: u32, summary: &Summary) {
+        self.items.extend(summary.items.iter().map(|item| (number, *item)));
+        self.done.extend(&summary.done);
+        self.losses = summary.losses;
+        let used = summary.items.iter().map(|item| item.sequence).chain(summary.done.iter().copied()).max();
+        self.next_sequence = self.next_sequence.max(summary.next_sequence).max(used.map_or(0, |used| used + 1));
     }
-    segment::sync_folder(folder)?;
-    recovery.items = index.len();
-    Ok((index, Writer { active, active_number, next_sequence }, recovery))
+
+    /// Returns what the segment's summary would say until here.
+    fn take_records(&mut self, number: u32, records: Vec<(u64, usize, Record)>, damaged: bool) -> Summary {
+        let mut summary = Summary::default();
+        for (at, frame_bytes, record) in records {
+            match record {
+                Record::Item(item) => {
+                    self.next_sequence = self.next_sequence.max(item.sequence + 1);
+                    if damaged {
+                        self.salvaged.push(item);
+                        continue;
+                    }
+                    summary.items.push(Located {
+                        sequence: item.sequence,
+                        at: u32::try_from(at).unwrap_or(u32::MAX),
+                        frame_bytes: u32::try_from(frame_bytes).unwrap_or(u32::MAX),
+                        priority: item.priority,
+                        kind: item.kind,
+                    });
+                }
+                Record::Done { sequence } => summary.done.push(sequence),
+                Record::Evicted { sequence, priority } => {
+                    summary.done.push(sequence);
+                    self.losses.evict(priority);
+                }
+                Record::Unreadable { sequence } => {
+                    summary.done.push(sequence);
+                    self.losses.unreadable += 1;
+                }
+                Record::Start { next_sequence, losses } => {
+                    self.next_sequence = self.next_sequence.max(next_sequence);
+                    self.losses = losses;
+                }
+                Record::Summary(_) | Record::Unknown => {}
+            }
+        }
+        let losses = self.losses;
+        self.take_summary(number, &Summary { losses, ..summary.clone() });
+        summary
+    }
+
+    /// Copies what was sound in damaged segments, and is still needed, to the end of the active one.
+    fn salvage(&mut self, number: u32, active: &Segment, summary: &mut Summary) -> io::Result<()> {
+        let done: std::collections::HashSet<u64> = self.done.iter().copied().collect();
+        for item in std::mem::take(&mut self.salvaged) {
+            if done.contains(&item.sequence) {
+                continue;
+            }
+            let mut bytes = Vec::with_capacity(item.frame_bytes());
+            Record::encode_item(&item, item.sequence, &mut bytes);
+            let at = u32::try_from(active.append(&bytes)?).map_err(io::Error::other)?;
+            let frame_bytes = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+            let Item { sequence, priority, kind, .. } = item;
+            let located = Located { sequence, at, frame_bytes, priority, kind };
+            summary.items.push(located);
+            self.items.push((number, located));
+        }
+        Ok(())
+    }
 }
