@@ -36,6 +36,7 @@ const EDGE: &[&str] = &[
     "anonymise",
     "track",
     "judge",
+    "danger",
     "report",
     "pass",
     "batch",

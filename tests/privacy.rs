@@ -108,7 +108,7 @@ async fn of_a_poisoned_world_nothing_leaves_but_road() {
 
     let spool = Arc::new(Spool::open(folder.path(), SMALL_SPOOL).unwrap().0);
     let fixes = FixLog::from_fixes(drive.fixes(&town.frame, Gnss::Perfect, Antenna::default(), 5));
-    let (mut source, outbox) = (source(), Outbox::Spool(Arc::clone(&spool)));
+    let (mut source, outbox) = (source(), Outbox::spool(Arc::clone(&spool)));
     tokio::task::spawn_blocking(move || {
         pipeline(fixes, outbox).run(&mut source, Playback::EVERY_FRAME, &AtomicBool::new(false))
     })
@@ -196,6 +196,7 @@ fn pipeline(fixes: FixLog, outbox: Outbox) -> RoadPipeline<'static> {
             antenna_left_metres: 0.0,
         }),
         judge: RoadJudgeConfig::default(),
+        danger: None,
         // No model helps here: geometry alone must keep the poison in.
         guard: Guard::open(&root.join("tests/fixtures/models"), &BackendSettings::default()),
         simulated: true,

@@ -23,6 +23,7 @@ use crate::central::store::{DefectFilter, Store};
 use crate::clock::SystemClock;
 use crate::edge::batch::Batching;
 use crate::edge::config::FramePolicy;
+use crate::edge::danger::DangerProfile;
 use crate::edge::detector::Detector;
 use crate::edge::infer::BackendSettings;
 use crate::edge::judge::road::RoadJudgeConfig;
@@ -144,10 +145,11 @@ async fn demo(command: Command) -> Result<(), Failure> {
                 fixes,
                 camera,
                 judge: RoadJudgeConfig::default(),
+                danger: Some(DangerProfile::default()),
                 simulated,
                 detector,
                 guard,
-                outbox: Outbox::Spool(spool),
+                outbox: Outbox::spool(spool),
                 observer: observer(seen),
                 counters,
             };

@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::config::{ConfigError, Table};
 use crate::edge::batch::{Batching, DEFAULT_BATCH};
 use crate::edge::camera::{Camera, Intrinsics, Mounting};
+use crate::edge::danger::DangerProfile;
 use crate::edge::fix::DEFAULT_MAX_GAP_MILLIS;
 use crate::edge::infer::{BackendChoice, BackendSettings};
 use crate::edge::locate::AntennaOffset;
@@ -33,6 +34,7 @@ pub struct EdgeConfig {
     pub gnss: GnssConfig,
     /// `None`: not measured, see [`assumed_camera`].
     pub camera: Option<MountedCamera>,
+    pub danger: DangerProfile,
     pub model: ModelConfig,
     pub spool: SpoolConfig,
     pub broker: BrokerConfig,
@@ -121,6 +123,7 @@ impl EdgeConfig {
         let (source, frames, starts_at) = source(&root.table("source"));
         let gnss = gnss(&root.table("gnss"));
         let camera = camera(&root.table("camera"));
+        let danger = danger(&root.table("danger"));
         let model = model(&root.table("model"));
         let spool = spool(&root.table("spool"));
         let broker = broker(&root.table("broker"), site.as_ref(), device.as_ref());
@@ -132,6 +135,7 @@ impl EdgeConfig {
             starts_at: starts_at?,
             gnss: gnss?,
             camera: camera?,
+            danger: danger?,
             model: model?,
             spool: spool?,
             broker: broker?,
@@ -253,6 +257,14 @@ fn camera(table: &Table) -> Option<Option<MountedCamera>> {
         antenna_forward_metres: forward?,
         antenna_left_metres: left?,
     }))
+}
+
+fn danger(table: &Table) -> Option<DangerProfile> {
+    let default = DangerProfile::default();
+    let width = table.number("min_width_metres", 0.05..=5.0).or(default.min_width_metres);
+    let length = table.number("min_length_metres", 0.05..=5.0).or(default.min_length_metres);
+    let score = table.number("min_score", 0.0..=1.0).or(f64::from(default.min_score));
+    Some(DangerProfile { min_width_metres: width?, min_length_metres: length?, min_score: score? as f32 })
 }
 
 fn model(table: &Table) -> Option<ModelConfig> {

@@ -10,6 +10,7 @@ pub mod camera;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod danger;
 pub mod detection;
 pub mod detector;
 pub mod extent;

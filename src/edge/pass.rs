@@ -54,12 +54,19 @@ impl Pass {
     ) -> Reporter {
         match self {
             Self::OfOneRun(id) => Reporter::new(id.clone(), model, simulated),
-            Self::Kept(kept) => match kept.memory_at(first_frame_at) {
-                Some(memory) => {
+            Self::Kept(kept) => match kept.memory() {
+                Some(memory) if kept.is_of_this_name(&memory) && memory.goes_on_at(first_frame_at) => {
                     tracing::info!("the last frame is less than {} s ago: the pass goes on", ABSENCE.as_secs());
                     Reporter::resume(memory, model, simulated)
                 }
-                None => Reporter::new(kept.named.clone().unwrap_or_else(PassId::random), model, simulated),
+                memory => {
+                    let id = kept.named.clone().unwrap_or_else(PassId::random);
+                    let reporter = Reporter::new(id, model, simulated);
+                    match memory.filter(|memory| memory.is_of_the_hour(first_frame_at)) {
+                        Some(memory) => reporter.in_batch_of(memory),
+                        None => reporter,
+                    }
+                }
             },
         }
     }
@@ -82,10 +89,12 @@ impl Pass {
 
 impl KeptPass {
     /// What cannot be read counts as nothing: a new pass is always right, if only less exact.
-    fn memory_at(&self, first_frame_at: OffsetDateTime) -> Option<Memory> {
-        let memory: Memory = serde_json::from_slice(&fs::read(&self.path).ok()?).ok()?;
-        let same_name = self.named.as_ref().is_none_or(|named| named == memory.pass_id());
-        (same_name && memory.goes_on_at(first_frame_at)).then_some(memory)
+    fn memory(&self) -> Option<Memory> {
+        serde_json::from_slice(&fs::read(&self.path).ok()?).ok()
+    }
+
+    fn is_of_this_name(&self, memory: &Memory) -> bool {
+        self.named.as_ref().is_none_or(|named| named == memory.pass_id())
     }
 
     /// Replaced as a whole.

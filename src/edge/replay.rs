@@ -97,6 +97,7 @@ impl Replay {
             fixes,
             camera: setting.camera,
             judge: RoadJudgeConfig::default(),
+            danger: None,
             simulated: false,
             detector,
             guard: Guard::open(&setting.models, &setting.backend),

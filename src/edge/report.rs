@@ -16,9 +16,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
+use crate::clock::hour_of;
 use crate::edge::judge::road::Sighting;
 use crate::geo::{LatLon, distance_metres};
-use crate::schema::{DamageClass, ModelRef, PassTag, RoadDamage};
+use crate::schema::{DamageClass, ModelRef, Ordinal, PassTag, RoadDamage};
 
 /// Random secret of one pass of a device, which is one run of it unless a restart interrupts the pass; kept on the device,
 /// never sent.
@@ -63,6 +64,32 @@ const SAME_PLACE_METRES: f64 = 1.5;
 
 type Cell = (i32, i32);
 
+/// Random secret of a device for the ordinals of one batch; see [`Ordinal`]. Kept with the pass, so that a run that begins in
+/// the same hour goes on with it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct BatchSecret(String);
+
+impl BatchSecret {
+    fn random() -> Self {
+        Self(uuid::Uuid::new_v4().simple().to_string())
+    }
+
+    /// The same for all that lies in one cell and one hour.
+    fn ordinal(&self, cell: Cell, at: OffsetDateTime) -> Ordinal {
+        let secret = format!("{}|{}|{}|{}", self.0, cell.0, cell.1, hour_of(at).unix_timestamp());
+        let digest = Sha256::digest(secret.as_bytes());
+        Ordinal(u32::from_be_bytes(std::array::from_fn(|k| digest[k])))
+    }
+}
+
+/// Not printed, like a pass's id.
+impl fmt::Debug for BatchSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BatchSecret(…)")
+    }
+}
+
 fn cell_of(position: LatLon) -> Cell {
     let index = |value: f64, step: f64| (value / step).floor() as i32;
     (index(position.lat, CELL_LAT_DEGREES), index(position.lon, CELL_LON_DEGREES))
@@ -72,6 +99,8 @@ fn cell_of(position: LatLon) -> Cell {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     pass_id: PassId,
+    #[serde(default = "BatchSecret::random")]
+    batch_secret: BatchSecret,
     #[serde(with = "time::serde::rfc3339")]
     last_frame_at: OffsetDateTime,
     visits: Vec<(Cell, Visit)>,
@@ -89,6 +118,12 @@ impl Memory {
     pub fn goes_on_at(&self, frame_at: OffsetDateTime) -> bool {
         let away = frame_at - self.last_frame_at;
         !away.is_negative() && away < ABSENCE
+    }
+
+    /// Whether a frame of this time is of the same hour.
+    #[must_use]
+    pub fn is_of_the_hour(&self, frame_at: OffsetDateTime) -> bool {
+        hour_of(self.last_frame_at) == hour_of(frame_at)
     }
 }
 
@@ -121,6 +156,7 @@ impl Reported {
 #[derive(Debug)]
 pub struct Reporter {
     pass_id: PassId,
+    batch_secret: BatchSecret,
     model: ModelRef,
     simulated: bool,
     visits: HashMap<Cell, Visit>,
@@ -134,7 +170,8 @@ impl Reporter {
     #[must_use]
     pub fn new(pass_id: PassId, model: ModelRef, simulated: bool) -> Self {
         let (visits, reported, reported_before) = (HashMap::new(), Vec::new(), Vec::new());
-        Self { pass_id, model, simulated, visits, reported, reported_before }
+        let batch_secret = BatchSecret::random();
+        Self { pass_id, batch_secret, model, simulated, visits, reported, reported_before }
     }
 
     /// Goes on with the pass of an earlier run.
@@ -143,8 +180,21 @@ impl Reporter {
         Self {
             visits: memory.visits.into_iter().collect(),
             reported_before: memory.reported,
+            batch_secret: memory.batch_secret,
             ..Self::new(memory.pass_id, model, simulated)
         }
+    }
+
+    /// Another pass, but in the same hour as the one that `memory` is of: what both see in one cell has the same ordinal.
+    #[must_use]
+    pub fn in_batch_of(self, memory: Memory) -> Self {
+        Self { batch_secret: memory.batch_secret, ..self }
+    }
+
+    /// See [`Ordinal`].
+    #[must_use]
+    pub fn ordinal(&self, position: LatLon, at: OffsetDateTime) -> Ordinal {
+        self.batch_secret.ordinal(cell_of(position), at)
     }
 
     /// What the next run must know when this one ends after the frame of `last_frame_at`.
@@ -161,7 +211,8 @@ impl Reporter {
         let still_there = self.reported_before.iter().filter(|reported| last_frame_at - reported.at < STILL_THERE);
         let reported =
             still_there.chain(self.reported.iter().filter(|reported| lately(reported.at))).copied().collect();
-        Memory { pass_id: self.pass_id.clone(), last_frame_at, visits, reported }
+        let (pass_id, batch_secret) = (self.pass_id.clone(), self.batch_secret.clone());
+        Memory { pass_id, batch_secret, last_frame_at, visits, reported }
     }
 
     /// The payload of a sighting that was completed at `now`; `None` when an earlier run of this pass has reported it.
@@ -267,6 +318,20 @@ mod tests {
         let other = sighting(50.0003, later);
         assert_eq!(after.draft(&other, later).unwrap().pass, first, "the next thing on the same visit");
         assert!(after.draft(&again, later).is_some(), "a second thing there is another one");
+    }
+
+    #[test]
+    fn an_ordinal_holds_for_one_cell_and_one_hour() {
+        let one = reporter("a");
+        let at = |lat: f64, seconds: u64| {
+            one.ordinal(LatLon { lat, lon: 8.00075 }, START + Duration::from_secs(seconds))
+        };
+        assert_eq!(at(50.0002, 0), at(50.0008, 1800), "two visits of one batch");
+        assert_ne!(at(50.0002, 0), at(50.0012, 0), "another cell");
+        assert_ne!(at(50.0002, 0), at(50.0002, 3600), "another hour");
+        let pass_after = reporter("b").in_batch_of(one.memory(START));
+        assert_eq!(pass_after.ordinal(LatLon { lat: 50.0002, lon: 8.00075 }, START), at(50.0002, 0));
+        assert_ne!(reporter("b").ordinal(LatLon { lat: 50.0002, lon: 8.00075 }, START), at(50.0002, 0));
     }
 
     #[test]

@@ -84,10 +84,11 @@ fn judge(config: &EdgeConfig, pass_id: Option<PassId>, spool: &Arc<Spool>, stop:
         fixes,
         camera: config.camera,
         judge: RoadJudgeConfig::default(),
+        danger: Some(config.danger),
         simulated: false,
         detector: Detector::open_with(&config.model.folder, &config.model.name, &config.model.backend)?,
         guard: Guard::open(&config.model.folder, &config.model.backend),
-        outbox: Outbox::Spool(Arc::clone(spool)),
+        outbox: Outbox::spool(Arc::clone(spool)),
         observer: Box::new(|_, _| {}),
         counters: Arc::clone(&counters),
     }

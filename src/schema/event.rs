@@ -138,6 +138,14 @@ fn is_false(value: &bool) -> bool {
 #[serde(transparent)]
 pub struct PassTag(pub String);
 
+impl PassTag {
+    /// Of no pass.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(format!("{:016x}", Uuid::new_v4().as_u64_pair().1))
+    }
+}
+
 /// Random number that all events of one batch in one cell of about 100 m share; it tells nothing about any other cell.
 ///
 /// Within an hour the order of events is unknown on purpose. A vehicle that sees a hole on the way out and drives over it

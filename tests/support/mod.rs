@@ -75,6 +75,7 @@ pub fn damage(number: u32, picture: Option<RedactedImage>) -> Draft {
     Draft {
         source: "/umsicht/soest".into(),
         time: datetime!(2026-03-17 09:00 UTC),
+        ordinal: None,
         data: EventData::RoadDamage(damage),
         picture,
     }

@@ -2,6 +2,7 @@
 //!
 //! The calling thread judges; a second one reads the source. Both are plain threads: nothing here waits for the network.
 
+mod drafts;
 mod feed;
 mod outbox;
 mod road;

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use time::OffsetDateTime;
 
-use crate::clock::hour_of;
 use crate::edge::config::{MountedCamera, assumed_camera};
+use crate::edge::danger::DangerProfile;
 use crate::edge::detection::Detection;
 use crate::edge::detector::Detector;
 use crate::edge::fix::FixLog;
@@ -14,7 +14,8 @@ use crate::edge::frame::{CameraImage, Frame};
 use crate::edge::infer::InferError;
 use crate::edge::judge::road::{RoadJudge, RoadJudgeConfig, Sighting};
 use crate::edge::mask::{Guard, NoPicture};
-use crate::edge::pass::{Pass, PassError};
+use crate::edge::pass::Pass;
+use crate::edge::pipeline::drafts::drafts;
 use crate::edge::pipeline::feed::{add, feed};
 use crate::edge::pipeline::{Counters, Outbox, OutboxError, Playback};
 use crate::edge::report::Reporter;
@@ -22,7 +23,6 @@ use crate::edge::source::{FrameSource, SourceError};
 use crate::edge::spool::{Draft, SpoolError};
 use crate::failure::Failure;
 use crate::schema::DamageClass;
-use crate::schema::event::EventData;
 use crate::schema::topic::TopicName;
 
 /// Sees every frame that was judged, with its detections.
@@ -36,8 +36,6 @@ pub enum PipelineError {
     Infer(#[from] InferError),
     #[error(transparent)]
     Outbox(#[from] OutboxError),
-    #[error(transparent)]
-    Pass(#[from] PassError),
     #[error("the model has the class {0:?}, which is no road damage; take a road model (D00, D10, D20, D40, Repair)")]
     ForeignClass(String),
     #[error(
@@ -54,7 +52,7 @@ impl From<PipelineError> for Failure {
             PipelineError::PictureSize { .. } | PipelineError::ForeignClass(_) => Self::usage(error),
             PipelineError::Source(_) => Self::data(error),
             PipelineError::Outbox(OutboxError::Spool(SpoolError::EvidenceTooLarge(_))) => Self::bug(error),
-            PipelineError::Outbox(_) | PipelineError::Pass(_) => Self::unavailable(error),
+            PipelineError::Outbox(_) => Self::unavailable(error),
         }
     }
 }
@@ -67,6 +65,8 @@ pub struct RoadPipeline<'o> {
     /// `None` assumes a survey camera and reports everything as uncalibrated.
     pub camera: Option<MountedCamera>,
     pub judge: RoadJudgeConfig,
+    /// What is told at once; `None` where nobody is there to be warned.
+    pub danger: Option<DangerProfile>,
     /// The input is a simulated world.
     pub simulated: bool,
     pub detector: Detector,
@@ -144,6 +144,7 @@ impl RoadPipeline<'_> {
             let (open, last_frame_at) = (judging.judge.finish(), judging.last_frame_at);
             self.report(&mut judging, open, last_frame_at)?;
         }
+        add(&counters.events, self.outbox.finish()?.len() as u64);
         Ok(read?)
     }
 
@@ -170,22 +171,18 @@ impl RoadPipeline<'_> {
         add(&self.counters.pictures_nobody_looked_at, without(NoPicture::NobodyLooked));
         let drafts: Vec<Draft> = sightings
             .into_iter()
-            .filter_map(|sighting| {
-                let damage = judging.reporter.draft(&sighting, frame_at)?;
-                Some(Draft {
-                    source: format!("/umsicht/{}", self.site),
-                    time: hour_of(sighting.best_seen_at),
-                    data: EventData::RoadDamage(damage),
-                    picture: sighting.picture.ok(),
-                })
-            })
+            .flat_map(|sighting| drafts(&self.site, self.danger, &mut judging.reporter, sighting, frame_at))
             .collect();
         let reported = !drafts.is_empty();
-        if reported {
-            let ids = self.outbox.commit(drafts)?;
-            add(&self.counters.events, ids.len() as u64);
-        }
+        let ids = self.outbox.commit(drafts)?;
+        add(&self.counters.events, ids.len() as u64);
         // After the commit: a crash in between may report something twice, but loses nothing.
-        Ok(self.pass.keep(&judging.reporter, frame_at, reported)?)
+        if self.outbox.is_empty()
+            && let Err(error) = self.pass.keep(&judging.reporter, frame_at, reported)
+        {
+            // A restart then begins a new pass; that is no reason to stop seeing.
+            tracing::warn!("{error}");
+        }
+        Ok(())
     }
 }

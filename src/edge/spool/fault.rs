@@ -245,8 +245,14 @@ impl DiskFile for FaultyFile {
 
     fn sync(&self) -> io::Result<()> {
         self.with(|content| {
-            content.durable = content.now.clone();
-            content.dirty.clear();
+            let Content { durable, now, dirty } = content;
+            durable.resize(now.len(), 0);
+            for sector in std::mem::take(dirty) {
+                let range = sector * SECTOR_BYTES..((sector + 1) * SECTOR_BYTES).min(now.len());
+                if !range.is_empty() {
+                    durable[range.clone()].copy_from_slice(&now[range]);
+                }
+            }
         })
     }
 }

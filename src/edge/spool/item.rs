@@ -11,7 +11,7 @@ use super::record::Part;
 use crate::edge::anonymise::RedactedImage;
 use crate::schema::event::EventData;
 use crate::schema::evidence::MAX_EVIDENCE_BYTES;
-use crate::schema::{Event, EventId, EventKind};
+use crate::schema::{Event, EventId, EventKind, Ordinal};
 
 /// How urgent an item is; the first is the most urgent. The numbers are part of the format on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,6 +67,7 @@ pub struct Draft {
     /// The site as a URI reference, see [`Event::source`].
     pub source: String,
     pub time: OffsetDateTime,
+    pub ordinal: Option<Ordinal>,
     pub data: EventData,
     /// By its type nothing but a redacted picture is ever stored or sent.
     pub picture: Option<RedactedImage>,
@@ -80,8 +81,8 @@ impl Draft {
         let jpeg = self.picture.and_then(|picture| picture.to_jpeg());
         let mut data = self.data;
         data.damage_mut().has_evidence = jpeg.is_some();
-        let (ordinal, device_tag) = (None, None);
-        (Event { id: EventId::random(), source: self.source, time: self.time, ordinal, device_tag, data }, jpeg)
+        let (id, device_tag) = (EventId::random(), None);
+        (Event { id, source: self.source, time: self.time, ordinal: self.ordinal, device_tag, data }, jpeg)
     }
 }
 

@@ -41,6 +41,8 @@ use tokio::sync::Notify;
 
 use self::disk::{Disk, Folder};
 use self::index::Index;
+#[cfg(test)]
+pub(in crate::edge) use self::fault::FaultyDisk;
 pub use self::item::{Draft, Losses, Outgoing, Priority, Recovery, SpoolError, Stats, Ticket};
 use self::lineup::Lineup;
 pub use self::record::Part;
@@ -319,6 +321,12 @@ impl Spool {
 
     fn seconds(&self) -> u32 {
         u32::try_from(self.opened.elapsed().as_secs()).unwrap_or(u32::MAX)
+    }
+
+    /// In memory, for tests of what relies on a spool.
+    #[cfg(test)]
+    pub(in crate::edge) fn on_faulty_disk(disk: &FaultyDisk, settings: SpoolSettings) -> Result<Self, SpoolError> {
+        Self::open_on(Box::new(disk.clone()), Path::new("simulated"), None, settings).map(|(spool, _)| spool)
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(io::Error) -> SpoolError {
