@@ -51,6 +51,17 @@ impl Batching {
         let moment_millis = dice.random_range(0..u64::try_from(length_millis).ok()?);
         Some(Duration::from_millis(left_millis + moment_millis))
     }
+
+    /// How long something waits that became due while there was no connection: any moment of a quarter of a batch, and of the
+    /// next quarter for what must come `behind`. Shorter than a batch, so that a vehicle that is connected for some minutes a
+    /// day still gets rid of its events, a part each time.
+    #[must_use]
+    pub fn catch_up(self, behind: bool, dice: &mut impl Rng) -> Option<Duration> {
+        let Self::Every(length) = self else { return None };
+        let quarter_millis = u64::try_from(length.as_millis() / 4).ok()?.max(1);
+        let first_millis = if behind { quarter_millis } else { 0 };
+        Some(Duration::from_millis(first_millis + dice.random_range(0..quarter_millis)))
+    }
 }
 
 #[cfg(test)]

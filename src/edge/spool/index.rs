@@ -1,7 +1,7 @@
 //! What the spool holds, in memory: where each item lies, what to send next, what to drop when space runs out.
 //!
-//! No I/O and no clock here; times are seconds since the spool was opened, by a clock that never leaps. An item costs 24
-//! bytes while it waits for room at the broker and 40 while it waits for its batch; payloads stay on disk.
+//! No I/O and no clock here; times are milliseconds since the spool was opened, by a clock that never leaps. An item costs 24
+//! bytes, 8 more while it waits for room at the broker and 24 more while it waits for its batch; payloads stay on disk.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -48,7 +48,7 @@ pub(super) struct Slot {
 pub(super) struct Index {
     queues: [Queue; Priority::ALL.len()],
     /// Items that wait for their moment, the earliest first.
-    waiting: BinaryHeap<Reverse<(u32, Ticket)>>,
+    waiting: BinaryHeap<Reverse<(u64, Ticket)>>,
     /// Handed out, neither acknowledged nor given back.
     in_flight: BTreeSet<Ticket>,
     pub segments: BTreeMap<u32, Slot>,
@@ -66,8 +66,8 @@ pub(super) struct Index {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Now,
-    /// Seconds since the spool was opened.
-    At(u32),
+    /// Milliseconds since the spool was opened.
+    At(u64),
 }
 
 impl Queue {
@@ -137,7 +137,7 @@ impl Index {
     pub fn release(&mut self, ticket: Ticket, due: Due) {
         match due {
             Due::Now => self.queues[ticket.priority as usize].ready.push_back(ticket.sequence),
-            Due::At(seconds) => self.waiting.push(Reverse((seconds, ticket))),
+            Due::At(millis) => self.waiting.push(Reverse((millis, ticket))),
         }
     }
 
@@ -183,24 +183,45 @@ impl Index {
         for entry in entries {
             match due(entry.place.kind) {
                 Due::Now => ready.push_back(entry.sequence),
-                Due::At(seconds) => self.waiting.push(Reverse((seconds, Ticket { priority, sequence: entry.sequence }))),
+                Due::At(millis) => self.waiting.push(Reverse((millis, Ticket { priority, sequence: entry.sequence }))),
             }
         }
     }
 
-    /// Makes ready what waited until `now_seconds`.
-    pub fn release_due(&mut self, now_seconds: u32) {
+    /// Makes ready what waited until `now_millis`.
+    pub fn release_due(&mut self, now_millis: u64) {
         while let Some(Reverse((due, ticket))) = self.waiting.peek().copied()
-            && due <= now_seconds
+            && due <= now_millis
         {
             self.waiting.pop();
             self.queues[ticket.priority as usize].ready.push_back(ticket.sequence);
         }
     }
 
-    /// The most urgent item that may be sent at `now_seconds`, pictures only when they may; it counts as in flight then.
-    pub fn take_next(&mut self, now_seconds: u32, pictures: bool) -> Option<(Ticket, Place)> {
-        self.release_due(now_seconds);
+    /// Lets what is ready wait again, except what `due` says may go now.
+    pub fn put_off(&mut self, mut due: impl FnMut(Priority, EventKind) -> Due) {
+        for priority in Priority::ALL {
+            let queue = &mut self.queues[priority as usize];
+            let mut still_ready = VecDeque::new();
+            for sequence in std::mem::take(&mut queue.ready) {
+                let Some(at) = queue.find(sequence) else { continue };
+                match due(priority, queue.entries[at].place.kind) {
+                    Due::Now => still_ready.push_back(sequence),
+                    Due::At(millis) => self.waiting.push(Reverse((millis, Ticket { priority, sequence }))),
+                }
+            }
+            self.queues[priority as usize].ready = still_ready;
+        }
+    }
+
+    /// When the next item that waits may be sent.
+    pub fn next_due(&self) -> Option<u64> {
+        self.waiting.peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// The most urgent item that may be sent at `now_millis`, pictures only when they may; it counts as in flight then.
+    pub fn take_next(&mut self, now_millis: u64, pictures: bool) -> Option<(Ticket, Place)> {
+        self.release_due(now_millis);
         for priority in Priority::ALL.into_iter().filter(|p| pictures || *p != Priority::Evidence) {
             let queue = &mut self.queues[priority as usize];
             while let Some(sequence) = queue.ready.pop_front() {

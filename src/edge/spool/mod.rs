@@ -35,12 +35,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use self::disk::{Disk, Folder};
-use self::index::Index;
+use self::index::{Index, Place};
 #[cfg(test)]
 pub(in crate::edge) use self::fault::FaultyDisk;
 pub use self::item::{Draft, Losses, Outgoing, Priority, Recovery, SpoolError, Stats, Ticket};
@@ -190,7 +190,7 @@ impl Spool {
         loop {
             let (ticket, place, segment) = {
                 let mut index = self.lock_index();
-                let Some((ticket, place)) = index.take_next(self.seconds(), pictures) else { return Ok(None) };
+                let Some((ticket, place)) = index.take_next(self.millis(), pictures) else { return Ok(None) };
                 (ticket, place, Arc::clone(&index.segments[&place.segment].segment))
             };
             let read = segment.read(place.at.into(), place.frame_bytes.into());
@@ -211,6 +211,23 @@ impl Spool {
                 index.give_back(ticket);
             }
         }
+    }
+
+    /// A connection was made: what has become due without one does not leave in one burst, which would tell what belongs
+    /// together, but at random moments of the next quarter of a batch.
+    pub fn spread_overdue(&self) {
+        let mut index = self.lock_index();
+        let now_millis = self.millis();
+        index.release_due(now_millis);
+        let mut dues = Dues::new(self.batching, now_millis);
+        index.put_off(|priority, kind| dues.overdue(kind, Place::part(priority)));
+    }
+
+    /// How long until the next item that waits for its batch may be sent.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Duration> {
+        let due = self.lock_index().next_due()?;
+        Some(Duration::from_millis(due.saturating_sub(self.millis())))
     }
 
     /// It was not delivered and is to be sent again.
@@ -275,7 +292,7 @@ impl Spool {
     #[must_use]
     pub fn outstanding(&self, pictures: bool) -> usize {
         let mut index = self.lock_index();
-        index.release_due(self.seconds());
+        index.release_due(self.millis());
         index.outstanding(pictures)
     }
 
@@ -313,14 +330,14 @@ impl Spool {
 
     fn release_found(&self) {
         let mut index = self.lock_index();
-        let mut dues = Dues::new(self.batching, self.seconds());
+        let mut dues = Dues::new(self.batching, self.millis());
         for priority in Priority::ALL {
             index.release_all(priority, |kind| dues.of(kind));
         }
     }
 
-    fn seconds(&self) -> u32 {
-        u32::try_from(self.opened.elapsed().as_secs()).unwrap_or(u32::MAX)
+    fn millis(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// In memory, for tests of what relies on a spool.

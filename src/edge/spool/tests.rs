@@ -2,10 +2,13 @@ use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::schema::event::tests as schema_tests;
+use crate::schema::RoadDamage;
+use crate::schema::event::{EventData, tests as schema_tests};
 
 pub(super) fn event(evidence_bytes: Option<usize>) -> (Event, Option<Vec<u8>>) {
     let mut event = Event { id: EventId::random(), ..schema_tests::damage() };
@@ -116,6 +119,184 @@ fn sent_items_free_their_space() {
     }
     assert_eq!(spool.stats().losses, Losses::default());
     assert!(segments(folder.path()).len() <= 3);
+}
+
+fn event_of(kind: fn(RoadDamage) -> EventData) -> (Event, Option<Vec<u8>>) {
+    let mut made = event(None).0;
+    made.data = kind(made.data.damage().clone());
+    (made, None)
+}
+
+#[test]
+fn a_danger_goes_before_what_came_earlier() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = open(folder.path());
+    spool.commit_encoded(vec![event(None), event(None)]).unwrap();
+    let danger = spool.commit_encoded(vec![event_of(EventData::RoadDanger)]).unwrap()[0];
+    assert_eq!(waiting(&spool)[0].id, danger);
+}
+
+#[test]
+fn the_siren_sounds_before_the_disk_is_asked() {
+    let disk = FaultyDisk::default();
+    let spool = Spool::on_faulty_disk(&disk, SMALL).unwrap();
+    disk.cut_at(disk.operations());
+    let event = event(None).0;
+    let draft = Draft { source: event.source, time: event.time, ordinal: None, data: event.data, picture: None };
+    let mut sounded = 0;
+    assert!(spool.raise(draft, |_| sounded += 1).is_err(), "the disk is dead");
+    assert_eq!(sounded, 1);
+}
+
+#[test]
+fn road_events_wait_for_their_batch_and_a_danger_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let batching = Batching::every(Duration::from_secs(3600)).unwrap();
+    let settings = SpoolSettings { batching, ..SMALL };
+    {
+        let (spool, _) = Spool::open(folder.path(), settings).unwrap();
+        spool.commit_encoded((0..20).map(|_| event(Some(100))).collect()).unwrap();
+        let danger = spool.commit_encoded(vec![event_of(EventData::RoadDanger)]).unwrap()[0];
+        let sent: Vec<EventId> = waiting(&spool).iter().map(|item| item.id).collect();
+        assert_eq!(sent, [danger]);
+        assert_eq!((spool.stats().waiting, spool.outstanding(true)), (40, 1));
+    }
+    // Opened again they still wait; nothing leaves early because the power was cut.
+    let (spool, _) = Spool::open(folder.path(), settings).unwrap();
+    assert_eq!((waiting(&spool).len(), spool.stats().waiting), (1, 40));
+    drop(spool);
+    let (spool, _) = open(folder.path());
+    assert_eq!(waiting(&spool).len(), 41, "with batching off everything goes");
+}
+
+#[test]
+fn a_batch_leaves_in_another_order_and_pictures_after_their_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = SpoolSettings { batching: Batching::every(Duration::from_secs(3600)).unwrap(), ..SMALL };
+    let (spool, _) = Spool::open(folder.path(), settings).unwrap();
+    let committed = spool.commit_encoded((0..50).map(|_| event(Some(100))).collect()).unwrap();
+    let mut index = spool.lock_index();
+    let hours_later = 3 * 3_600_000;
+    let sent: Vec<(Ticket, index::Place)> = std::iter::from_fn(|| index.take_next(hours_later, true)).collect();
+    drop(index);
+    let sequences: Vec<u64> = sent.iter().map(|(ticket, _)| ticket.sequence).collect();
+    let events: Vec<u64> = sequences.iter().copied().filter(|sequence| sequence % 2 == 0).collect();
+    assert_eq!((sent.len(), events.len()), (100, committed.len()));
+    let in_order = events.windows(2).filter(|pair| pair[0] < pair[1]).count();
+    assert!((10..40).contains(&in_order), "{in_order} of 49 neighbours are in the order in which they were seen");
+}
+
+#[test]
+fn what_became_due_without_a_connection_does_not_leave_in_one_burst() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = SpoolSettings { batching: Batching::every(Duration::from_secs(3600)).unwrap(), ..SMALL };
+    let (spool, _) = Spool::open(folder.path(), settings).unwrap();
+    spool.commit_encoded((0..50).map(|_| event(None)).collect()).unwrap();
+    let danger = spool.commit_encoded(vec![event_of(EventData::RoadDanger)]).unwrap()[0];
+    spool.lock_index().release_due(3 * 3_600_000);
+    assert_eq!(spool.outstanding(true), 51);
+    spool.spread_overdue();
+    let sent: Vec<EventId> = waiting(&spool).iter().map(|item| item.id).collect();
+    assert_eq!(sent, [danger], "a danger is told at once");
+    assert_eq!(spool.stats().waiting, 50);
+    let quarter = Duration::from_secs(900);
+    assert!(spool.next_due().unwrap() < quarter);
+    spool.lock_index().release_due(spool.millis() + 900_000);
+    assert_eq!(spool.outstanding(true), 51);
+}
+
+#[test]
+fn pictures_stay_while_they_may_not_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = open(folder.path());
+    spool.commit_encoded(vec![event(Some(100))]).unwrap();
+    let event = spool.take_next(false).unwrap().unwrap();
+    assert_eq!(event.part, Part::Event);
+    assert_eq!(spool.take_next(false).unwrap(), None);
+    assert_eq!((spool.outstanding(false), spool.outstanding(true), spool.stats().ready_pictures), (1, 2, 1));
+    assert_eq!(spool.take_next(true).unwrap().unwrap().part, Part::Evidence);
+}
+
+#[test]
+fn what_is_given_back_is_sent_again_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = open(folder.path());
+    spool.commit_encoded(vec![event(None), event(None), event(None)]).unwrap();
+    let first = spool.take_next(true).unwrap().unwrap();
+    let second = spool.take_next(true).unwrap().unwrap();
+    spool.give_back(first.ticket);
+    assert_eq!(spool.take_next(true).unwrap().unwrap(), first);
+    assert_eq!(spool.give_back_all(), 2);
+    assert_eq!(spool.take_next(true).unwrap().unwrap(), first);
+    assert_eq!(spool.take_next(true).unwrap().unwrap(), second);
+}
+
+#[test]
+fn full_segments_are_opened_by_their_summary_and_without_one_they_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (committed, acknowledged) = {
+        let (spool, _) = open(folder.path());
+        let committed: Vec<EventId> =
+            (0..800).flat_map(|_| spool.commit_encoded(vec![event(None)]).unwrap()).collect();
+        let done: Vec<Outgoing> = (0..300).map(|_| spool.take_next(true).unwrap().unwrap()).collect();
+        done.iter().for_each(|item| spool.acknowledge(item.ticket));
+        (committed, done.len())
+    };
+    let expected: BTreeSet<EventId> = committed[acknowledged..].iter().copied().collect();
+    assert_eq!(ids(&open(folder.path()).0), expected);
+    // Without the last bytes of any segment there is no summary.
+    for segment in segments(folder.path()) {
+        let file = OpenOptions::new().write(true).open(&segment).unwrap();
+        file.set_len(file.metadata().unwrap().len() - 4).unwrap();
+    }
+    let (spool, recovery) = open(folder.path());
+    assert_eq!(ids(&spool), expected);
+    assert!(recovery.set_aside.is_empty() && recovery.torn_bytes > 0, "{recovery:?}");
+}
+
+#[test]
+fn no_sequence_is_used_twice_even_when_nothing_is_left_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut highest = None;
+    for _ in 0..4 {
+        let (spool, _) = open(folder.path());
+        for _ in 0..300 {
+            spool.commit_encoded(vec![event(None)]).unwrap();
+            let item = spool.take_next(true).unwrap().unwrap();
+            assert!(Some(item.ticket.sequence) > highest);
+            highest = Some(item.ticket.sequence);
+            spool.acknowledge(item.ticket);
+        }
+    }
+}
+
+/// Flash wears by the page: what a commit of one event costs, with everything beside it.
+#[test]
+fn an_event_costs_few_pages_even_when_each_is_committed_alone() {
+    let disk = FaultyDisk::default();
+    let spool = Spool::on_faulty_disk(&disk, SMALL).unwrap();
+    let before = disk.page_bytes_written();
+    for _ in 0..2000 {
+        spool.commit_encoded(vec![event(None)]).unwrap();
+        let item = spool.take_next(true).unwrap().unwrap();
+        spool.acknowledge(item.ticket);
+    }
+    let bytes = (disk.page_bytes_written() - before) / 2000;
+    assert!(bytes <= 16 * 1024, "{bytes} bytes per event");
+}
+
+#[test]
+fn who_commits_at_the_same_time_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = open(folder.path());
+    let committed: BTreeSet<EventId> = std::thread::scope(|scope| {
+        let commit = || (0..50).flat_map(|_| spool.commit_encoded(vec![event(None)]).unwrap()).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..6).map(|_| scope.spawn(commit)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(committed.len(), 300);
+    drop(spool);
+    assert_eq!(ids(&open(folder.path()).0), committed);
 }
 
 proptest! {

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rand::rngs::ThreadRng;
 use time::OffsetDateTime;
@@ -36,23 +37,36 @@ pub(super) struct Writer {
 pub(super) struct Dues {
     batching: Batching,
     now: OffsetDateTime,
-    now_seconds: u32,
+    now_millis: u64,
     dice: ThreadRng,
     /// Of the event before, for its picture.
     event: Due,
 }
 
 impl Dues {
-    pub fn new(batching: Batching, now_seconds: u32) -> Self {
-        Self { batching, now: OffsetDateTime::now_utc(), now_seconds, dice: rand::rng(), event: Due::Now }
+    pub fn new(batching: Batching, now_millis: u64) -> Self {
+        Self { batching, now: OffsetDateTime::now_utc(), now_millis, dice: rand::rng(), event: Due::Now }
     }
 
     /// Of an item for itself.
     pub fn of(&mut self, kind: EventKind) -> Due {
         let wait = if kind.travels_under_site() { self.batching.wait(self.now, &mut self.dice) } else { None };
+        self.after(wait)
+    }
+
+    /// Of what was overdue when a connection was made; a picture behind its event.
+    pub fn overdue(&mut self, kind: EventKind, part: Part) -> Due {
+        if !kind.travels_under_site() {
+            return Due::Now;
+        }
+        let wait = self.batching.catch_up(part == Part::Evidence, &mut self.dice);
+        self.after(wait)
+    }
+
+    fn after(&self, wait: Option<Duration>) -> Due {
         wait.map_or(Due::Now, |wait| {
-            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
-            Due::At(self.now_seconds.saturating_add(seconds))
+            let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            Due::At(self.now_millis.saturating_add(millis))
         })
     }
 
@@ -127,7 +141,7 @@ impl Spool {
                 beside.note(&mut writer.summary);
                 let mut index = self.lock_index();
                 writer.summary.losses = index.losses;
-                let mut dues = Dues::new(self.batching, self.seconds());
+                let mut dues = Dues::new(self.batching, self.millis());
                 for (ticket, offset, frame_bytes, kind) in placed {
                     let at = u32::try_from(at + offset as u64).expect("segments are below 4 GiB");
                     let frame_bytes = u32::try_from(frame_bytes).expect("frames are bounded");
