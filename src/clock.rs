@@ -52,9 +52,10 @@ impl Clock for SimulatedClock {
     }
 }
 
-/// The start of the hour that `at` lies in. Road events carry only this (privacy: no vehicle track).
+/// The start of the UTC hour that `at` lies in. Road events carry only this (privacy: no vehicle track).
 #[must_use]
 pub fn hour_of(at: OffsetDateTime) -> OffsetDateTime {
+    let at = at.to_offset(time::UtcOffset::UTC);
     at.replace_time(time::Time::from_hms(at.hour(), 0, 0).expect("an hour of a valid time is valid"))
 }
 
@@ -66,6 +67,8 @@ mod tests {
     #[test]
     fn hour_drops_everything_below() {
         assert_eq!(hour_of(datetime!(2026-11-20 09:59:59.9 UTC)), datetime!(2026-11-20 09:00 UTC));
+        // Elsewhere an hour begins at half past: what is kept must not tell that.
+        assert_eq!(hour_of(datetime!(2026-11-20 09:59:59.9 +05:30)), datetime!(2026-11-20 04:00 UTC));
     }
 
     #[test]

@@ -5,17 +5,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
+use time::Date;
+use time::macros::format_description;
 
 use super::config;
+use super::enrol::enrol;
 use super::export::defects_geojson;
 use super::model::Defect;
 use super::network::{Network, NetworkError, read_sections};
+use super::purge::{Days, purge, secret_of};
 use super::replay::{ReplayError, defects_of, read_events};
 use super::serve::{ServeError, import_network, open_store, profile_of, serve};
 use super::store::{DefectFilter, Store};
 use super::training::{self, TrainingError};
 use crate::clock::SystemClock;
 use crate::failure::Failure;
+use crate::schema::topic::TopicName;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -27,6 +32,10 @@ pub enum Command {
     ImportNetwork(ImportArguments),
     /// Writes the defects, or examples to train on.
     Export(ExportArguments),
+    /// Makes a new device's secret: one file for the device, and a share for each of two roles.
+    Enrol(EnrolArguments),
+    /// Removes what one device has reported on some days; needs the shares of both roles.
+    Purge(PurgeArguments),
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +77,38 @@ pub struct ExportArguments {
     out: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub struct EnrolArguments {
+    /// As it stands in the device's topics: letters, digits, `-` and `_`.
+    #[arg(long, value_name = "NAME", value_parser = TopicName::new)]
+    device: TopicName,
+    /// The folder for NAME.device-secret, NAME.share-operations and NAME.share-data-protection. Nothing is overwritten.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct PurgeArguments {
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Given twice: the share of either role.
+    #[arg(long = "share", value_name = "FILE", required = true)]
+    shares: Vec<PathBuf>,
+    /// The first day, in UTC: 2026-03-17.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    from: Date,
+    /// The last day, in UTC.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    to: Date,
+    /// Removes them for good; without it they are only counted.
+    #[arg(long)]
+    yes: bool,
+}
+
+fn date(text: &str) -> Result<Date, String> {
+    Date::parse(text, format_description!("[year]-[month]-[day]")).map_err(|_| "write a day as 2026-03-17".to_owned())
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
     /// The defects on the map.
@@ -83,6 +124,8 @@ impl Command {
             Self::Replay(arguments) => replay(&arguments),
             Self::ImportNetwork(arguments) => in_runtime(import(arguments)),
             Self::Export(arguments) => in_runtime(export(arguments)),
+            Self::Enrol(arguments) => enrol_device(&arguments),
+            Self::Purge(arguments) => in_runtime(purge_device(arguments)),
         }
     }
 }
@@ -138,11 +181,7 @@ async fn import(arguments: ImportArguments) -> Result<(), Failure> {
 }
 
 async fn export(arguments: ExportArguments) -> Result<(), Failure> {
-    let config = config::read(&arguments.config)?;
-    if !config.database.exists() {
-        return Err(Failure::data(format!("there is no store at {} yet", config.database.display())));
-    }
-    let store = open_store(&config).await?;
+    let store = existing_store(&arguments.config).await?;
     let done = match arguments.format {
         Format::Geojson => match store.defects(&DefectFilter::default()).await {
             Ok((defects, _)) => write_geojson(&defects, arguments.out.as_deref()),
@@ -152,6 +191,50 @@ async fn export(arguments: ExportArguments) -> Result<(), Failure> {
     };
     store.close().await;
     done
+}
+
+async fn existing_store(config: &Path) -> Result<Store, Failure> {
+    let config = config::read(config)?;
+    if !config.database.exists() {
+        return Err(Failure::data(format!("there is no store at {} yet", config.database.display())));
+    }
+    Ok(open_store(&config).await?)
+}
+
+fn enrol_device(arguments: &EnrolArguments) -> Result<(), Failure> {
+    let enrolled = enrol(&arguments.device, &arguments.out)?;
+    let [operations, data_protection] = &enrolled.shares;
+    eprintln!(
+        "{}: onto the device, and nowhere else\n{}: to whoever runs the devices\n{}: to whoever answers for data protection\n\
+         The town keeps none of these. Move each to its place, then delete it here.",
+        enrolled.secret.display(),
+        operations.display(),
+        data_protection.display()
+    );
+    Ok(())
+}
+
+async fn purge_device(arguments: PurgeArguments) -> Result<(), Failure> {
+    let secret = secret_of(&arguments.shares)?;
+    let days = Days::new(arguments.from, arguments.to)?;
+    let store = existing_store(&arguments.config).await?;
+    let done = purge(&store, &secret, days, arguments.yes).await;
+    store.close().await;
+    let purged = done?;
+    let what = format!("{} sightings, {} dangers, {} pictures", purged.sightings, purged.dangers, purged.pictures);
+    if arguments.yes {
+        println!("removed: {what}");
+        eprintln!(
+            "What is still on the device or at the broker comes in later; purge again then. Backups are not touched."
+        );
+    } else {
+        println!("would be removed: {what}");
+        eprintln!("Nothing was changed. To remove them for good, add --yes.");
+    }
+    if purged.untagged > 0 {
+        eprintln!("{} other events of these days carry no tag; nobody can tell whose they are.", purged.untagged);
+    }
+    Ok(())
 }
 
 async fn export_training(store: &Store, out: Option<&Path>) -> Result<(), Failure> {

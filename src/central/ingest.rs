@@ -1,4 +1,4 @@
-//! Takes messages from the broker into the store.
+//! Takes messages from the broker into the store, and news of the devices into memory.
 //!
 //! Two tasks: one polls the connection and hands messages on, the other commits them in batches and acknowledges only
 //! then. What cannot be read is stored as rejected with its reason and acknowledged too, or it would come for ever. An
@@ -15,13 +15,13 @@ use rumqttc::v5::{AsyncClient, Event as MqttEvent, EventLoop, MqttOptions};
 use tokio::sync::{mpsc, watch};
 
 use super::config::Broker;
-use super::model::Sighting;
-use super::store::{Incoming, Store};
-use crate::clock::{Clock, hour_of};
-use crate::schema::event::EventData;
+use super::devices::Devices;
+use super::message::{self, Message};
+use super::store::{Change, Incoming, Store};
+use crate::clock::Clock;
+use crate::schema::Topic;
 use crate::schema::evidence::MAX_EVIDENCE_BYTES;
 use crate::schema::topic::TopicName;
-use crate::schema::{Event, EventKind, Evidence, RejectedEvent, Topic};
 
 /// Larger packets the broker must not send; the largest proper ones are pictures.
 const MAX_PACKET_BYTES: u32 = MAX_EVIDENCE_BYTES as u32 + 16 * 1024;
@@ -80,6 +80,7 @@ pub fn start(
     broker: &Broker,
     site: &TopicName,
     store: Store,
+    devices: Arc<Devices>,
     clock: Arc<dyn Clock>,
     stop: watch::Receiver<bool>,
 ) -> Result<(Arc<IngestHealth>, tokio::task::JoinHandle<()>), IngestError> {
@@ -109,7 +110,8 @@ pub fn start(
         health: Arc::clone(&health),
         current: Arc::clone(&current),
     };
-    let committer = Committer { site: site.clone(), client, store, clock, health: Arc::clone(&health), current };
+    let committer =
+        Committer { site: site.clone(), client, store, devices, clock, health: Arc::clone(&health), current };
     let task = tokio::spawn(async move {
         let polling = tokio::spawn(poller.run(connection, stop.clone()));
         committer.run(arrivals, stop).await;
@@ -185,6 +187,7 @@ struct Committer {
     site: TopicName,
     client: AsyncClient,
     store: Store,
+    devices: Arc<Devices>,
     clock: Arc<dyn Clock>,
     health: Arc<IngestHealth>,
     current: Arc<AtomicU64>,
@@ -231,76 +234,22 @@ impl Committer {
         }
     }
 
+    /// What is to be committed; news of a device are taken on the way.
     fn read(&self, publish: &Publish) -> Option<Incoming> {
         let topic = String::from_utf8_lossy(&publish.topic);
-        read(&self.site, &topic, &publish.payload)
+        match message::read(&self.site, &topic, &publish.payload) {
+            Message::Keep(incoming) => Some(incoming),
+            Message::Device { name, news } => {
+                if self.devices.take(&name, news) {
+                    self.store.announce(Change::Status);
+                }
+                None
+            }
+        }
     }
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // A dropped sender means the same.
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// One message as it is committed; `None` for what is known and not kept (health and status of devices).
-#[must_use]
-pub fn read(site: &TopicName, topic: &str, payload: &[u8]) -> Option<Incoming> {
-    match understood(site, topic, payload) {
-        Ok(incoming) => incoming,
-        Err(reason) => Some(Incoming::Rejected { topic: topic.to_owned(), reason, payload: payload.to_vec() }),
-    }
-}
-
-fn understood(site: &TopicName, topic: &str, payload: &[u8]) -> Result<Option<Incoming>, String> {
-    let parsed: Topic = topic.parse().map_err(|e| format!("{e}"))?;
-    match parsed {
-        Topic::RoadEvent { site: of, kind } if of == *site => event(kind, payload).map(Some),
-        Topic::RoadEvidence { site: of, event_id } if of == *site => {
-            let evidence = Evidence::from_payload(event_id, payload.to_vec()).map_err(|e| e.to_string())?;
-            Ok(Some(Incoming::Evidence(evidence)))
-        }
-        Topic::DeviceEvent { site: of, kind, .. } if of == *site => event(kind, payload).map(Some),
-        Topic::DeviceHealth { site: of, .. } | Topic::DeviceStatus { site: of, .. } if of == *site => Ok(None),
-        _ => Err(format!("not a topic that is read here for site {site}")),
-    }
-}
-
-fn event(kind: EventKind, payload: &[u8]) -> Result<Incoming, String> {
-    let event = Event::from_json(payload).map_err(|e| e.to_string())?;
-    if event.kind() != kind {
-        return Err(format!("the topic says {} but the event says {}", kind.name(), event.kind().name()));
-    }
-    sighting(event).map(|sighting| Incoming::Sighting(Box::new(sighting))).map_err(|e| e.to_string())
-}
-
-fn sighting(event: Event) -> Result<Sighting, RejectedEvent> {
-    match event.data {
-        EventData::RoadDamage(damage) => Ok(Sighting { id: event.id, hour: hour_of(event.time), damage }),
-        EventData::RoadDanger(_) => Err(RejectedEvent::NotHandled(EventKind::RoadDanger.name())),
-    }
-}
-
-/// The sighting in one CloudEvent, for replays.
-pub fn sighting_from_json(payload: &[u8]) -> Result<Sighting, RejectedEvent> {
-    sighting(Event::from_json(payload)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_cannot_be_read_is_rejected_with_its_reason() {
-        let site = TopicName::new("soest").unwrap();
-        let reason = |topic: &str, payload: &[u8]| match read(&site, topic, payload) {
-            Some(Incoming::Rejected { reason, .. }) => reason,
-            other => panic!("{other:?}"),
-        };
-        assert!(reason("umsicht/1/soest/road/event/road.damage", b"{").contains("not a CloudEvents"));
-        assert!(reason("umsicht/1/soest/road/gossip", b"").contains("no topic"));
-        assert!(reason("umsicht/1/unna/road/event/road.damage", b"{}").contains("site soest"));
-        let id = crate::schema::EventId::random();
-        assert!(reason(&format!("umsicht/1/soest/road/evidence/{id}"), b"png").contains("JPEG"));
-        assert!(read(&site, "umsicht/1/soest/bus7/status", b"offline").is_none());
-    }
 }

@@ -1,9 +1,11 @@
-//! The words of the town's side: sighting, defect, section, reason.
+//! The words of the town's side: sighting, danger, defect, section, reason.
 //!
-//! A *sighting* is what one pass reported about one object. A *defect* is the thing on the street that one or more
-//! sightings describe. A *section* is a piece of street of about 100 m. Units are in the names; positions are WGS 84.
+//! A *sighting* is what one pass reported about one object. A *danger* is a sighting that was told at once, for a person to
+//! look at now; the same sighting also comes by itself, later and under another id, so a danger is joined with nothing.
+//! A *defect* is the thing on the street that one or more sightings describe. A *section* is a piece of street of about
+//! 100 m. Units are in the names; positions are WGS 84.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::geo::{Covariance, LatLon};
-use crate::schema::{DamageClass, EventId, RoadDamage};
+use crate::schema::{DamageClass, DeviceTag, EventId, ModelRef, RoadDamage};
 
 /// A road event as it is kept: its identity, its hour, its payload.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +22,30 @@ pub struct Sighting {
     pub id: EventId,
     /// Road events carry no finer time.
     pub hour: OffsetDateTime,
+    pub device_tag: Option<DeviceTag>,
     pub damage: RoadDamage,
+}
+
+/// What a vehicle told at once. It names neither the device nor the pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Danger {
+    pub id: EventId,
+    pub hour: OffsetDateTime,
+    pub class: DamageClass,
+    pub score: f32,
+    pub position: LatLon,
+    /// One standard deviation of the position.
+    pub sigma_metres: f64,
+    pub heading_degrees: f64,
+    pub length_metres: f64,
+    pub width_metres: f64,
+    pub area_square_metres: f64,
+    pub calibrated: bool,
+    pub simulated: bool,
+    pub model: ModelRef,
+    pub device_tag: Option<DeviceTag>,
+    /// Whether a person has said that it was seen.
+    pub acknowledged: bool,
 }
 
 /// Identity of a defect; stays the same while sightings join it.
@@ -246,16 +271,6 @@ pub struct Defect {
     pub reasons: Vec<Reason>,
     /// The sighting whose picture shows it best.
     pub evidence: Option<EventId>,
-}
-
-/// Lower-case hexadecimal digits.
-#[must_use]
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
 }
 
 /// Rounds to a tenth: the precision of grades and points.

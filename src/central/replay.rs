@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::assess::{assess, place};
 use super::associate::{Placed, associate, keep_identities};
-use super::ingest::sighting_from_json;
+use super::message::sighting_from_json;
 use super::model::{Defect, DefectStatus, Sighting};
 use super::network::Network;
 use super::profile::Profile;
@@ -19,17 +19,18 @@ pub enum ReplayError {
     Event { path: PathBuf, line: usize, reason: String },
 }
 
-/// One CloudEvent per line; empty lines are skipped.
+/// One CloudEvent per line; empty lines are skipped, and so are dangers, whose sightings come by themselves.
 pub fn read_events(path: &Path) -> Result<Vec<Sighting>, ReplayError> {
     let text = std::fs::read_to_string(path).map_err(|source| ReplayError::Io { path: path.to_owned(), source })?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
-        .map(|(index, line)| {
-            sighting_from_json(line.as_bytes()).map_err(|e| ReplayError::Event {
+        .filter_map(|(index, line)| {
+            let read = sighting_from_json(line.as_bytes()).map_err(|e| ReplayError::Event {
                 path: path.to_owned(),
                 line: index + 1,
                 reason: e.to_string(),
-            })
+            });
+            read.transpose()
         })
         .collect()
 }

@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 
 use super::api::{Api, guard};
 use super::config::CheckedConfig;
+use super::devices::Devices;
 use super::ingest::{self, IngestError, IngestHealth};
-use super::model::hexadecimal;
 use super::network::{NetworkError, read_sections};
 use super::profile::Profile;
 use super::store::{Store, StoreError};
@@ -22,6 +22,7 @@ use super::ui;
 use crate::clock::Clock;
 use crate::config::ConfigError;
 use crate::failure::Failure;
+use crate::schema::device_tag::hex;
 
 /// How long running requests may take to finish after the end was asked for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -62,6 +63,7 @@ pub struct Serving {
     pub address: SocketAddr,
     pub store: Store,
     pub ingest: Arc<IngestHealth>,
+    pub devices: Arc<Devices>,
     task: JoinHandle<Result<(), ServeError>>,
 }
 
@@ -92,12 +94,15 @@ pub async fn serve(
     }
 
     let (stop, stopping) = watch::channel(false);
-    let (health, ingesting) = ingest::start(&config.broker, &config.site, store.clone(), clock, stopping.clone())?;
+    let devices = Arc::new(Devices::default());
+    let (health, ingesting) =
+        ingest::start(&config.broker, &config.site, store.clone(), Arc::clone(&devices), clock, stopping.clone())?;
     let api = Api::new(
         config.site.to_string(),
         config.town_name.clone(),
         store.clone(),
         Arc::clone(&health),
+        Arc::clone(&devices),
         stopping.clone(),
     );
     let app = api.router().fallback(ui::file).layer(axum::middleware::map_response(guard));
@@ -135,7 +140,7 @@ pub async fn serve(
             Err(panic) => Err(ServeError::Http(std::io::Error::other(panic))),
         }
     });
-    Ok(Serving { address, store, ingest: health, task })
+    Ok(Serving { address, store, ingest: health, devices, task })
 }
 
 /// The store of a configuration, with its profile.
@@ -152,7 +157,7 @@ pub async fn import_network(store: &Store, file: &Path, again: bool) -> Result<u
     let path: PathBuf = file.to_owned();
     let read = tokio::task::spawn_blocking(move || {
         let bytes = std::fs::read(&path).map_err(|source| NetworkError::Io { path: path.clone(), source })?;
-        Ok::<_, NetworkError>(hexadecimal(&Sha256::digest(&bytes)))
+        Ok::<_, NetworkError>(hex(&Sha256::digest(&bytes)))
     });
     let digest = joined(read.await)?;
     if !again && store.network_source().await?.as_deref() == Some(&digest) {

@@ -34,6 +34,7 @@ pub(in crate::central) fn sighting(number: u32, pass: &str, east: f64, north: f6
     Sighting {
         id: EventId::from_bytes(id),
         hour: datetime!(2026-03-17 09:00 UTC),
+        device_tag: None,
         damage: RoadDamage {
             class: DamageClass::Pothole,
             score: 0.6,

@@ -4,12 +4,14 @@
 //! with its reason; nothing half-read goes further.
 
 pub mod damage;
+pub mod device_tag;
 pub mod event;
 pub mod evidence;
 pub mod health;
 pub mod topic;
 
 pub use damage::DamageClass;
+pub use device_tag::DeviceSecret;
 pub use event::{DeviceTag, Event, EventId, EventKind, ModelRef, Ordinal, PassTag, RejectedEvent, RoadDamage};
 pub use evidence::Evidence;
 pub use health::DeviceHealth;

@@ -74,10 +74,55 @@ export interface Status {
   sightings: number;
   rejected: number;
   sections: number;
+  /** Dangers that nobody has acknowledged yet. */
+  dangers: number;
+  /** The hour; nothing finer is kept. */
   last_event_at: string | null;
   bounds: Bounds | null;
   /** Whether the service hears the vehicles at all right now. */
   broker_connected?: boolean;
+  devices: DeviceCounts;
+}
+
+export interface DeviceCounts {
+  known: number;
+  online: number;
+  with_concerns: number;
+  /** Online devices whose events go at once, so that who drove where can be read from the stream. */
+  unbatched: number;
+  /** Another number than before: the list of devices has changed. */
+  revision: number;
+}
+
+/** What a vehicle told at once. */
+export interface Danger {
+  id: string;
+  hour: string;
+  class: string;
+  position: Position;
+  length_metres: number;
+  width_metres: number;
+  calibrated: boolean;
+  simulated: boolean;
+  section: SectionRef | null;
+  acknowledged: boolean;
+}
+
+export interface Device {
+  name: string;
+  online: boolean;
+  /** What is wrong, the most pressing first. */
+  concerns: { code: string; text: Record<Language, string> }[];
+  health: DeviceHealth | null;
+}
+
+/** Of what a device says, the part that this page shows. */
+export interface DeviceHealth {
+  program: string;
+  batch_minutes: number;
+  waiting: number;
+  spool_items: number;
+  models: Record<string, string>;
 }
 
 export interface SectionProperties {
@@ -104,14 +149,16 @@ export interface Network {
 
 export class ApiError extends Error {}
 
-async function get<T>(path: string): Promise<T> {
-  const response = await fetch(`/api/v1/${path}`, { headers: { accept: "application/json" } });
+async function ask<T>(method: "GET" | "POST", path: string): Promise<T> {
+  const response = await fetch(`/api/v1/${path}`, { method, headers: { accept: "application/json" } });
   if (!response.ok) {
     const body = (await response.json().catch(() => null)) as { error?: { message?: string } } | null;
     throw new ApiError(body?.error?.message ?? `HTTP ${response.status}`);
   }
   return (await response.json()) as T;
 }
+
+const get = <T>(path: string): Promise<T> => ask<T>("GET", path);
 
 const MOST_DEFECTS = 1000;
 
@@ -120,4 +167,7 @@ export const api = {
   defects: () => get<{ defects: Defect[]; total: number }>(`defects?limit=${MOST_DEFECTS}`),
   defect: (id: string) => get<DefectDetail>(`defects/${encodeURIComponent(id)}`),
   network: () => get<Network>("network"),
+  openDangers: () => get<Danger[]>("dangers?acknowledged=false"),
+  acknowledge: (id: string) => ask<Danger>("POST", `dangers/${encodeURIComponent(id)}/acknowledge`),
+  devices: () => get<Device[]>("devices"),
 };

@@ -1,6 +1,7 @@
 /** Ties the page together: what arrives goes into the list of defects, what changes is drawn. */
 
-import { api, type Defect, type DefectDetail, type Language, type Status } from "./api";
+import { api, type Danger, type Defect, type DefectDetail, type Language, type Status } from "./api";
+import { DangerList } from "./dangers";
 import { DefectList, type Change } from "./defects";
 import { h } from "./dom";
 import * as format from "./format";
@@ -8,7 +9,9 @@ import { className, counted, language, setLanguage, t } from "./i18n";
 import { follow, type Connection } from "./live";
 import { MapView } from "./map/view";
 import type { ServerSentEvent } from "./sse";
+import { DangerStrip, warningSign } from "./views/dangers";
 import { DetailView, type DetailState } from "./views/detail";
+import { DevicesDialog, type DevicesState } from "./views/devices";
 import { Header } from "./views/header";
 import { Legend } from "./views/legend";
 import { ListView, type ListState } from "./views/list";
@@ -17,9 +20,14 @@ import { MapFrame } from "./views/mapframe";
 const DRAW_PAUSE_MILLIS = 40;
 /** Grades of sections follow the defects; the network is loaded anew at most this often. */
 const NETWORK_PAUSE_MILLIS = 4_000;
+/** "In this hour" is looked at again. */
+const HOUR_PAUSE_MILLIS = 60_000;
 
 export class App {
   #defects = new DefectList();
+  #dangers = new DangerList();
+  #devices: DevicesState = { kind: "loading" };
+  #devicesRevision: number | null = null;
   #status: Status | null = null;
   #connection: Connection = { state: "connecting" };
   #listState: ListState = { kind: "loading" };
@@ -33,7 +41,9 @@ export class App {
   /** Events that came while the list was being loaded; they are applied on top of it. */
   #waiting: ServerSentEvent[] | null = null;
 
-  #header = new Header((next) => this.#switchLanguage(next));
+  #header = new Header((next) => this.#switchLanguage(next), () => this.#openDevices());
+  #strip = new DangerStrip((danger) => void this.map?.show(danger), (danger) => this.#acknowledge(danger));
+  #dialog = new DevicesDialog();
   #list = new ListView(this.#defects, (id, how) => this.#open(id, how), () => void this.#load());
   #detailView = new DetailView(() => this.#close());
   #legend = new Legend();
@@ -43,10 +53,13 @@ export class App {
   constructor(root: HTMLElement) {
     root.append(
       this.#header.element,
+      this.#strip.element,
       h("main", {}, this.#frame.element, this.#list.element),
+      this.#dialog.element,
       this.#announcer,
     );
     this.#render();
+    window.setInterval(() => this.#render(), HOUR_PAUSE_MILLIS);
     document.addEventListener("keydown", (event) => this.#key(event));
     window.addEventListener("resize", () => this.#cover());
     this.#legend.element.addEventListener("toggle", () => this.#cover());
@@ -78,15 +91,17 @@ export class App {
     this.#frame.attach(this.map);
     this.#cover();
     void this.map.setDefects(this.#defects.ordered());
+    this.#drawDangers();
     await this.#loadNetwork();
   }
 
   async #load(): Promise<void> {
     this.#waiting = [];
     try {
-      const [status, list] = await Promise.all([api.status(), api.defects()]);
-      this.#status = status;
+      const [status, list, dangers] = await Promise.all([api.status(), api.defects(), api.openDangers()]);
+      this.#takeStatus(status);
       this.#defects.replaceAll(list.defects);
+      this.#dangers.replaceAll(dangers);
       this.#listState = { kind: "ready" };
     } catch (error) {
       // What was loaded before stays on the screen; the connection's state says that it is old.
@@ -99,6 +114,7 @@ export class App {
     for (const event of waiting) this.#take(event);
     if (this.#openId !== null) void this.#loadDetail(this.#openId);
     void this.map?.setDefects(this.#defects.ordered());
+    this.#drawDangers();
     this.#networkSoon();
     this.#render();
   }
@@ -131,7 +147,9 @@ export class App {
       return;
     }
     if (event.name === "status") {
-      this.#status = JSON.parse(event.data) as Status;
+      this.#takeStatus(JSON.parse(event.data) as Status);
+    } else if (event.name === "danger") {
+      this.#takeDanger(JSON.parse(event.data) as Danger);
     } else if (event.name === "defect") {
       this.#takeDefect(JSON.parse(event.data) as Defect);
     } else if (event.name === "gone") {
@@ -147,6 +165,46 @@ export class App {
       void this.map?.setDefects(this.#defects.ordered());
       this.#render();
     }, DRAW_PAUSE_MILLIS);
+  }
+
+  #takeStatus(status: Status): void {
+    this.#status = status;
+    if (status.devices.revision === this.#devicesRevision) return;
+    this.#devicesRevision = status.devices.revision;
+    if (this.#dialog.isOpen) void this.#loadDevices();
+  }
+
+  #takeDanger(danger: Danger): void {
+    if (this.#dangers.apply(danger)) {
+      const place = { class: className(danger.class), street: danger.section?.name ?? t("unknownStreet") };
+      this.#announcer.textContent = t("dangerNew", place);
+      void this.map?.pulse(danger);
+    }
+    this.#drawDangers();
+  }
+
+  #drawDangers(): void {
+    void this.map?.setDangers(this.#dangers.ordered(), () => warningSign(26));
+  }
+
+  /** Others see it through the live stream; whoever clicked need not wait for it. */
+  async #acknowledge(danger: Danger): Promise<void> {
+    this.#takeDanger(await api.acknowledge(danger.id));
+    this.#render();
+  }
+
+  #openDevices(): void {
+    this.#dialog.open();
+    void this.#loadDevices();
+  }
+
+  async #loadDevices(): Promise<void> {
+    try {
+      this.#devices = { kind: "ready", devices: await api.devices() };
+    } catch {
+      this.#devices = { kind: "failed" };
+    }
+    this.#render();
   }
 
   #takeDefect(defect: Defect): void {
@@ -221,7 +279,7 @@ export class App {
 
   /** j and k work wherever the focus is; inside the list the list itself takes the keys. */
   #key(event: KeyboardEvent): void {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (this.#dialog.isOpen || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape" && this.#openId !== null) return this.#close();
     const step = event.key === "j" ? 1 : event.key === "k" ? -1 : 0;
     if (step === 0) return;
@@ -251,6 +309,8 @@ export class App {
     const open = this.#openId === null ? null : (this.#defects.get(this.#openId) ?? null);
     document.title = this.#status === null ? "Umsicht" : `Umsicht · ${this.#status.town.name}`;
     this.#header.render(this.#status, this.#connection);
+    this.#strip.render(this.#dangers.ordered());
+    this.#dialog.render(this.#devices);
     this.#list.render(this.#listState, this.#openId);
     this.#detailView.render(open, this.#detail);
     this.#legend.render();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { area, hour, number, position, reasonBars, size } from "./format";
+import { area, hour, hourAgo, number, position, reasonBars, size } from "./format";
 
 describe("numbers and sizes", () => {
   test("follow the language", () => {
@@ -43,4 +43,11 @@ describe("reason bars", () => {
       expect(bar.start + bar.width).toBeLessThanOrEqual(100);
     }
   });
+});
+
+test("an hour is told as far as it is known", () => {
+  const now = new Date("2026-03-17T09:59:59Z");
+  expect(hourAgo("2026-03-17T09:00:00Z", now, "de")).toEqual({ kind: "this" });
+  expect(hourAgo("2026-03-17T08:00:00Z", now, "de")).toEqual({ kind: "last" });
+  expect(hourAgo("2026-03-17T07:00:00Z", now, "de").kind).toBe("at");
 });

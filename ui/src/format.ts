@@ -38,6 +38,16 @@ export function hour(rfc3339: string, language: Language): string {
   return language === "de" ? `${day}, ${clock} Uhr` : `${day}, ${String(clock).padStart(2, "0")}:00`;
 }
 
+export type Ago = { kind: "this" } | { kind: "last" } | { kind: "at"; hour: string };
+
+/** How long ago an hour was, as far as that is known: nothing tells when within the hour it was. */
+export function hourAgo(rfc3339: string, now: Date, language: Language): Ago {
+  const millis = 3_600_000;
+  const hours = Math.floor(now.getTime() / millis) - Math.floor(new Date(rfc3339).getTime() / millis);
+  if (hours === 0) return { kind: "this" };
+  return hours === 1 ? { kind: "last" } : { kind: "at", hour: hour(rfc3339, language) };
+}
+
 export function clock(at: Date, language: Language): string {
   return at.toLocaleTimeString(LOCALE[language], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 }

@@ -1,6 +1,7 @@
 /** The words of the page: German first, English by a switch. The choice is kept in the browser. */
 
 import type { Language } from "./api";
+import type { Ago } from "./format";
 
 const GERMAN = {
   title: "Straßenschäden",
@@ -86,6 +87,38 @@ const GERMAN = {
   newSighting: "Neue Sichtung: {class}, {street}, jetzt {n}.",
   justNew: "Neu",
   justSighted: "Erneut gesehen",
+  inThisHour: "in dieser Stunde",
+  inLastHour: "in der vorigen Stunde",
+  lastEvent: "Letzte Meldung: {hour}.",
+  dangers: "Gefahren",
+  danger: "Gefahr",
+  dangerAt: "{class}, {street}",
+  dangerFacts: "{size}, gemeldet {hour}",
+  dangerNew: "Gefahr gemeldet: {class}, {street}.",
+  dangerShow: "Zeigen",
+  dangerShowName: "Auf der Karte zeigen: {class}, {street}",
+  dangerSeen: "Gesehen",
+  dangerSeenName: "Als gesehen abhaken: {class}, {street}",
+  dangerSeenHint: "Hakt diese Meldung für alle ab. Was weiter geschieht, entscheidet ein Mensch; in der Liste der Schäden bleibt die Stelle.",
+  dangerSeenFailed: "Das Abhaken ist nicht angekommen. Bitte noch einmal.",
+  dangerMore_one: "und 1 weitere",
+  dangerMore_other: "und {n} weitere",
+  devices: "Geräte",
+  devicesHint: "So ist der Zustand jetzt. Ein Verlauf wird nicht gespeichert: er zeigte, wer wann im Dienst war.",
+  devicesNone: "Noch kein Gerät hat sich gemeldet, seit dieser Dienst läuft.",
+  devicesFailed: "Die Geräte konnten nicht geladen werden.",
+  devicesTroubled_one: "1 Gerät braucht Aufmerksamkeit",
+  devicesTroubled_other: "{n} Geräte brauchen Aufmerksamkeit",
+  deviceOnline: "verbunden",
+  deviceOffline: "nicht verbunden",
+  deviceWell: "Alles in Ordnung.",
+  deviceUnknown: "Hat noch nicht gesagt, wie es ihm geht.",
+  deviceProgram: "Programm {version}",
+  deviceWaiting: "{n} Ereignisse warten auf den nächsten Versand",
+  deviceBatch: "Bündelung {n} min",
+  unbatched: "Bündelung aus",
+  unbatchedHint:
+    "Mindestens ein Gerät sendet Ereignisse sofort statt gebündelt. Wer den Datenstrom mitliest, kann daraus lesen, wer wann wo gefahren ist.",
 } as const;
 
 type Key = keyof typeof GERMAN;
@@ -174,6 +207,38 @@ const ENGLISH: Record<Key, string> = {
   newSighting: "New sighting: {class}, {street}, now {n}.",
   justNew: "New",
   justSighted: "Seen again",
+  inThisHour: "in this hour",
+  inLastHour: "in the hour before",
+  lastEvent: "Last report: {hour}.",
+  dangers: "Dangers",
+  danger: "Danger",
+  dangerAt: "{class}, {street}",
+  dangerFacts: "{size}, reported {hour}",
+  dangerNew: "Danger reported: {class}, {street}.",
+  dangerShow: "Show",
+  dangerShowName: "Show on the map: {class}, {street}",
+  dangerSeen: "Seen",
+  dangerSeenName: "Mark as seen: {class}, {street}",
+  dangerSeenHint: "Takes this report off the strip for everybody. What is done next, a person decides; the place stays in the list of defects.",
+  dangerSeenFailed: "It was not taken. Please try again.",
+  dangerMore_one: "and 1 more",
+  dangerMore_other: "and {n} more",
+  devices: "Devices",
+  devicesHint: "This is how they are now. No history is kept: it would show who was on duty when.",
+  devicesNone: "No device has spoken yet since this service started.",
+  devicesFailed: "The devices could not be loaded.",
+  devicesTroubled_one: "1 device needs attention",
+  devicesTroubled_other: "{n} devices need attention",
+  deviceOnline: "connected",
+  deviceOffline: "not connected",
+  deviceWell: "All is well.",
+  deviceUnknown: "Has not said yet how it is.",
+  deviceProgram: "program {version}",
+  deviceWaiting: "{n} events wait for the next delivery",
+  deviceBatch: "batches of {n} min",
+  unbatched: "Batching off",
+  unbatchedHint:
+    "At least one device sends its events at once instead of in batches. Whoever reads the stream can tell from it who drove where and when.",
 };
 
 const STORAGE_KEY = "umsicht.language";
@@ -215,7 +280,21 @@ export function t(key: Key, values: Values = {}): string {
   return words.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
-export function counted(key: "sightings" | "defects" | "rejected" | "frames", n: number, shown: string): string {
+/** An hour as far as it is known, in words. */
+export function hourWords(ago: Ago): string {
+  switch (ago.kind) {
+    case "this":
+      return t("inThisHour");
+    case "last":
+      return t("inLastHour");
+    case "at":
+      return ago.hour;
+  }
+}
+
+type Counted = "sightings" | "defects" | "rejected" | "frames" | "dangerMore" | "devicesTroubled";
+
+export function counted(key: Counted, n: number, shown: string): string {
   return t(n === 1 ? `${key}_one` : `${key}_other`, { n: shown });
 }
 

@@ -14,6 +14,8 @@ pub enum ApiError {
     BadRequest(String),
     #[error("there is no {0}")]
     NotFound(&'static str),
+    #[error("a page from elsewhere must not change anything here")]
+    FromElsewhere,
     #[error("too many pages follow the changes; try again later")]
     TooMany,
     #[error("{0}")]
@@ -37,6 +39,7 @@ impl IntoResponse for ApiError {
         let (status, code, message) = match &self {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request", self.to_string()),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", self.to_string()),
+            Self::FromElsewhere => (StatusCode::FORBIDDEN, "from_elsewhere", self.to_string()),
             Self::TooMany => (StatusCode::SERVICE_UNAVAILABLE, "too_many", self.to_string()),
             Self::Store(error) => {
                 tracing::error!(%error, "a request failed");

@@ -1,4 +1,4 @@
-//! Changes as server-sent events: `defect` (new or changed), `gone` (merged away), `status`.
+//! Changes as server-sent events: `defect` (new or changed), `gone` (merged away), `danger` (new or acknowledged), `status`.
 //!
 //! A page that is too slow loses its stream; it reconnects and reads the list anew, as after any break.
 
@@ -48,6 +48,7 @@ async fn follow(api: &Api, mut changes: broadcast::Receiver<Change>, page: &Page
             change = changes.recv() => match change {
                 Ok(Change::Defect(defect)) => tell(page, "defect", &view::Defect::from(*defect)).await,
                 Ok(Change::Gone(id)) => tell(page, "gone", &view::Gone { id: id.to_string() }).await,
+                Ok(Change::Danger(danger)) => tell(page, "danger", &super::danger::Danger::of(*danger, api)).await,
                 Ok(Change::Status) => {
                     status_due = true;
                     true

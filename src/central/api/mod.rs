@@ -1,7 +1,10 @@
 //! REST and server-sent events of the town's service, described by OpenAPI at `/api/v1/openapi.json`.
 //!
-//! Everything here reads; there is no login yet, so the address is loopback unless the configuration says otherwise.
+//! Everything here reads, but for the acknowledgement of a danger. There is no login yet, so the address is loopback unless
+//! the configuration says otherwise.
 
+mod danger;
+mod device;
 mod error;
 mod live;
 mod metrics;
@@ -22,6 +25,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::devices::Devices;
 use super::ingest::IngestHealth;
 use super::store::Store;
 
@@ -39,6 +43,7 @@ struct Inner {
     town_name: String,
     store: Store,
     ingest: Arc<IngestHealth>,
+    devices: Arc<Devices>,
     live: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     /// Part of every ETag: revisions count anew in each process.
@@ -52,11 +57,12 @@ impl Api {
         town_name: String,
         store: Store,
         ingest: Arc<IngestHealth>,
+        devices: Arc<Devices>,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let process = crate::schema::EventId::random().to_string();
         let live = Arc::new(Semaphore::new(MAX_LIVE));
-        Self { inner: Arc::new(Inner { site, town_name, store, ingest, live, stop, process }) }
+        Self { inner: Arc::new(Inner { site, town_name, store, ingest, devices, live, stop, process }) }
     }
 
     /// All routes but the user interface.
@@ -84,7 +90,7 @@ impl Api {
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Umsicht central",
-    description = "Road damage of a town, in order of urgency. Positions are WGS 84 degrees, sizes metres. Times of road events are rounded to the hour.",
+    description = "Road damage of a town, in order of urgency. Positions are WGS 84 degrees, sizes metres. All times are rounded to the hour.",
 ))]
 struct Document;
 
@@ -96,6 +102,9 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(rest::network))
         .routes(routes!(rest::evidence))
         .routes(routes!(rest::rejected))
+        .routes(routes!(danger::dangers))
+        .routes(routes!(danger::acknowledge))
+        .routes(routes!(device::devices))
         .routes(routes!(live::events))
 }
 

@@ -33,11 +33,13 @@ pub(super) async fn status_of(api: &Api) -> Result<view::Status, ApiError> {
         trial_operation: counts.trial_operation,
         defects: counts.defects,
         sightings: counts.sightings,
+        dangers: counts.open_dangers,
         rejected: counts.rejected,
         sections: counts.sections,
         last_event_at: counts.last_event_at,
         bounds: inner.store.network().bounds(),
         broker_connected: inner.ingest.is_connected(),
+        devices: view::DeviceCounts::of(&inner.devices),
     })
 }
 
@@ -75,7 +77,7 @@ impl DefectsQuery {
     }
 }
 
-fn checked_limit(limit: Option<u32>) -> Result<u32, ApiError> {
+pub(super) fn checked_limit(limit: Option<u32>) -> Result<u32, ApiError> {
     match limit.unwrap_or(DEFAULT_LIMIT) {
         limit @ 1..=MAX_LIMIT => Ok(limit),
         _ => Err(ApiError::BadRequest(format!("limit must be from 1 to {MAX_LIMIT}"))),

@@ -4,10 +4,11 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use crate::central::devices::Devices;
 use crate::central::model;
 use crate::central::store::{RejectedMessage, SightingWithPicture};
 use crate::geo::LatLon;
-use crate::schema::EventId;
+use crate::schema::{EventId, ModelRef};
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Town {
@@ -25,9 +26,11 @@ pub struct Status {
     pub trial_operation: bool,
     pub defects: u64,
     pub sightings: u64,
+    /// Dangers that nobody has acknowledged yet.
+    pub dangers: u64,
     pub rejected: u64,
     pub sections: u64,
-    /// When an event was last taken in.
+    /// The hour in which an event was last taken in.
     #[serde(with = "time::serde::rfc3339::option")]
     pub last_event_at: Option<OffsetDateTime>,
     /// West, south, east, north of the street network.
@@ -35,6 +38,34 @@ pub struct Status {
     pub bounds: Option<[f64; 4]>,
     /// Whether the service has its connection to the broker right now.
     pub broker_connected: bool,
+    pub devices: DeviceCounts,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DeviceCounts {
+    pub known: u64,
+    pub online: u64,
+    /// Devices that something is wrong with.
+    pub with_concerns: u64,
+    /// Online devices whose events go at once, so that who drove where can be read from the stream.
+    pub unbatched: u64,
+    /// Another number than before: the list of devices has changed.
+    pub revision: u64,
+}
+
+impl DeviceCounts {
+    pub(super) fn of(devices: &Devices) -> Self {
+        // Before the counts, so that a change in between is seen as one later.
+        let revision = devices.revision();
+        let counts = devices.counts();
+        Self {
+            known: counts.known,
+            online: counts.online,
+            with_concerns: counts.with_concerns,
+            unbatched: counts.unbatched,
+            revision,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -153,13 +184,33 @@ pub struct Gone {
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Rejected {
+    /// The hour.
     #[serde(with = "time::serde::rfc3339")]
     pub received_at: OffsetDateTime,
+    /// With `+` where a device was named.
     pub topic: String,
     pub reason: String,
     /// The beginning of the payload; what is not text is replaced.
     pub payload_preview: String,
     pub payload_bytes: u64,
+}
+
+impl From<model::SectionRef> for Section {
+    fn from(section: model::SectionRef) -> Self {
+        Self { id: section.id.0, name: section.name, road_class: section.road_class.name() }
+    }
+}
+
+impl From<model::Text> for Text {
+    fn from(text: model::Text) -> Self {
+        Self { de: text.de, en: text.en }
+    }
+}
+
+impl From<ModelRef> for Model {
+    fn from(model: ModelRef) -> Self {
+        Self { name: model.name, version: model.version, sha256: model.sha256, trial_operation: model.trial_operation }
+    }
 }
 
 const PREVIEW_CHARACTERS: usize = 200;
@@ -197,13 +248,13 @@ impl From<model::Defect> for Defect {
             sightings: summary.sightings,
             first_seen: summary.first_seen,
             last_seen: summary.last_seen,
-            section: defect.section.map(|s| Section { id: s.id.0, name: s.name, road_class: s.road_class.name() }),
+            section: defect.section.map(Into::into),
             grade: defect.grade,
             priority: defect.priority,
             reasons: defect
                 .reasons
                 .into_iter()
-                .map(|r| Reason { code: r.code, points: r.points, text: Text { de: r.text.de, en: r.text.en } })
+                .map(|r| Reason { code: r.code, points: r.points, text: r.text.into() })
                 .collect(),
             evidence_url: defect.evidence.map(evidence_url),
         }
@@ -226,12 +277,7 @@ impl From<SightingWithPicture> for Sighting {
             width_metres: damage.width_metres,
             area_square_metres: damage.area_square_metres,
             frames_seen: damage.frames_seen,
-            model: Model {
-                name: damage.model.name,
-                version: damage.model.version,
-                sha256: damage.model.sha256,
-                trial_operation: damage.model.trial_operation,
-            },
+            model: damage.model.into(),
             calibrated: damage.calibrated,
             simulated: damage.simulated,
             evidence_url: kept.has_picture.then(|| evidence_url(sighting.id)),

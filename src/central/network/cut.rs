@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::Street;
-use crate::central::model::{Section, SectionId, hexadecimal};
+use crate::central::model::{Section, SectionId};
 use crate::geo::{EastNorth, LatLon, LocalFrame};
+use crate::schema::device_tag::hex;
 
 const SECTION_METRES: f64 = 100.0;
 
@@ -74,5 +75,5 @@ fn id_of(line: &[LatLon]) -> SectionId {
         }
     }
     let digest = hash.finalize();
-    SectionId(hexadecimal(&digest[..8]))
+    SectionId(hex(&digest[..8]))
 }

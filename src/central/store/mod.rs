@@ -1,9 +1,13 @@
-//! The town's store: sightings, defects, evidence, rejected messages and the street network, in one SQLite file.
+//! The town's store: sightings, dangers, defects, evidence, rejected messages and the street network, in one SQLite file.
 //!
 //! One writer, many readers (write-ahead log). A commit returns when it is on disk; committing an event again changes
 //! nothing. Every commit tells those who listen which defects changed. The sightings are the truth; defects follow
 //! from them and can be made anew at any time (see [`Store::replace_network`]).
+//!
+//! Privacy: no time in here is finer than the hour, neither of what was seen nor of when it arrived; nothing names a device.
 
+mod danger;
+mod purge;
 mod read;
 mod regroup;
 mod rows;
@@ -12,6 +16,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use purge::{Match, Purged};
 pub use read::SightingWithPicture;
 
 use std::path::{Path, PathBuf};
@@ -24,7 +29,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use time::OffsetDateTime;
 use tokio::sync::broadcast;
 
-use super::model::{Defect, DefectId, DefectStatus, Sighting};
+use super::model::{Danger, Defect, DefectId, DefectStatus, Sighting};
 use super::network::Network;
 use super::profile::Profile;
 use crate::schema::{DamageClass, Evidence};
@@ -64,6 +69,7 @@ impl StoreError {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Incoming {
     Sighting(Box<Sighting>),
+    Danger(Box<Danger>),
     Evidence(Evidence),
     Rejected { topic: String, reason: String, payload: Vec<u8> },
 }
@@ -73,13 +79,15 @@ pub enum Incoming {
 pub enum Change {
     Defect(Box<Defect>),
     Gone(DefectId),
-    /// Counts or the network changed.
+    Danger(Box<Danger>),
+    /// Counts, the network or the state of a device changed.
     Status,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Committed {
     pub new_sightings: usize,
+    pub new_dangers: usize,
     pub new_evidence: usize,
     pub repeated: usize,
     pub rejected: usize,
@@ -89,12 +97,16 @@ pub struct Committed {
 pub struct Counts {
     pub defects: u64,
     pub sightings: u64,
+    pub dangers: u64,
+    /// Dangers that nobody has acknowledged yet.
+    pub open_dangers: u64,
     pub rejected: u64,
     pub evidence: u64,
     pub sections: u64,
     pub simulated: bool,
     /// Whether a model in trial operation has reported.
     pub trial_operation: bool,
+    /// The hour in which an event was last taken in.
     pub last_event_at: Option<OffsetDateTime>,
 }
 
@@ -108,6 +120,7 @@ pub struct DefectFilter {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct RejectedMessage {
+    /// The hour.
     pub received_at: OffsetDateTime,
     pub topic: String,
     pub reason: String,
@@ -143,6 +156,8 @@ impl Store {
             // A commit must be on disk before the broker is told that it may forget the message.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // What was deleted is gone from the file as well, not only from sight.
+            .pragma("secure_delete", "ON")
             .busy_timeout(Duration::from_secs(10));
         let writer =
             SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(open_error)?;
@@ -195,14 +210,19 @@ impl Store {
         self.shared.revision.load(Ordering::Acquire)
     }
 
+    /// Tells those who listen of something that changed outside this file.
+    pub fn announce(&self, change: Change) {
+        // Without listeners there is nobody to tell.
+        let _ = self.shared.changes.send(change);
+    }
+
     fn tell(&self, changes: Vec<Change>) {
         if changes.is_empty() {
             return;
         }
         self.shared.revision.fetch_add(1, Ordering::AcqRel);
         for change in changes.into_iter().chain(std::iter::once(Change::Status)) {
-            // Without listeners there is nobody to tell.
-            let _ = self.shared.changes.send(change);
+            self.announce(change);
         }
     }
 }

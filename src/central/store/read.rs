@@ -100,9 +100,12 @@ impl Store {
     pub async fn counts(&self) -> Result<Counts, StoreError> {
         let row = sqlx::query(
             "SELECT (SELECT count(*) FROM defects) AS defects, (SELECT count(*) FROM sightings) AS sightings, \
+             (SELECT count(*) FROM dangers) AS dangers, \
+             (SELECT count(*) FROM dangers WHERE acknowledged = 0) AS open_dangers, \
              (SELECT count(*) FROM rejected) AS rejected, (SELECT count(*) FROM evidence) AS evidence, \
              (SELECT count(*) FROM sections) AS sections, \
-             EXISTS (SELECT 1 FROM sightings WHERE simulated = 1) AS simulated, \
+             EXISTS (SELECT 1 FROM sightings WHERE simulated = 1) \
+             OR EXISTS (SELECT 1 FROM dangers WHERE simulated = 1) AS simulated, \
              EXISTS (SELECT 1 FROM models WHERE trial = 1) AS trial",
         )
         .fetch_one(&self.shared.readers)
@@ -111,6 +114,8 @@ impl Store {
         Ok(Counts {
             defects: unsigned(row.try_get("defects")?),
             sightings: unsigned(row.try_get("sightings")?),
+            dangers: unsigned(row.try_get("dangers")?),
+            open_dangers: unsigned(row.try_get("open_dangers")?),
             rejected: unsigned(row.try_get("rejected")?),
             evidence: unsigned(row.try_get("evidence")?),
             sections: unsigned(row.try_get("sections")?),
@@ -143,7 +148,7 @@ impl Store {
         Ok(self.fact("network_attribution").await?.filter(|text| !text.is_empty()))
     }
 
-    async fn fact(&self, key: &str) -> Result<Option<String>, StoreError> {
+    pub(super) async fn fact(&self, key: &str) -> Result<Option<String>, StoreError> {
         Ok(sqlx::query_scalar("SELECT value FROM facts WHERE key = ?")
             .bind(key)
             .fetch_optional(&self.shared.readers)

@@ -6,10 +6,11 @@ use time::OffsetDateTime;
 
 use super::StoreError;
 use crate::central::model::{
-    Defect, DefectId, DefectStatus, RoadClass, Section, SectionId, SectionRef, Sighting, Summary,
+    Danger, Defect, DefectId, DefectStatus, RoadClass, Section, SectionId, SectionRef, Sighting, Summary,
 };
 use crate::geo::{Covariance, LatLon};
-use crate::schema::{DamageClass, EventId, ModelRef, PassTag, RoadDamage};
+use crate::schema::device_tag::{bytes_from_hex, hex};
+use crate::schema::{DamageClass, DeviceTag, EventId, ModelRef, PassTag, RoadDamage};
 
 /// A sighting as it stands in the store.
 #[derive(Debug, Clone)]
@@ -23,7 +24,7 @@ macro_rules! sighting_columns {
     () => {
         "s.seq, s.id, s.hour, s.class, s.score, s.lat, s.lon, s.east_east, s.east_north, s.north_north, s.heading, \
          s.length, s.width, s.area, s.calibrated, s.simulated, s.has_evidence, s.pass, s.frames_seen, s.defect, \
-         m.name AS model_name, m.version AS model_version, m.sha256 AS model_sha256, \
+         s.device_tag, m.name AS model_name, m.version AS model_version, m.sha256 AS model_sha256, \
          m.trial AS model_trial"
     };
 }
@@ -42,19 +43,61 @@ pub(super) fn sighting(row: &SqliteRow) -> Result<StoredSighting, StoreError> {
         calibrated: row.try_get("calibrated")?,
         pass: PassTag(row.try_get("pass")?),
         frames_seen: row.try_get("frames_seen")?,
-        model: ModelRef {
-            name: row.try_get("model_name")?,
-            version: row.try_get("model_version")?,
-            sha256: row.try_get("model_sha256")?,
-            trial_operation: row.try_get("model_trial")?,
-        },
+        model: model(row)?,
         simulated: row.try_get("simulated")?,
         has_evidence: row.try_get("has_evidence")?,
     };
-    let sighting =
-        Sighting { id: EventId::from_bytes(bytes(row.try_get("id")?)?), hour: at(row.try_get("hour")?)?, damage };
+    let sighting = Sighting {
+        id: EventId::from_bytes(bytes(row.try_get("id")?)?),
+        hour: at(row.try_get("hour")?)?,
+        device_tag: device_tag(row)?,
+        damage,
+    };
     let defect = row.try_get::<Option<&[u8]>, _>("defect")?.map(bytes).transpose()?.map(DefectId::from_bytes);
     Ok(StoredSighting { seq: row.try_get("seq")?, sighting, defect })
+}
+
+pub(super) const DANGERS: &str = "SELECT d.*, m.name AS model_name, m.version AS model_version, \
+     m.sha256 AS model_sha256, m.trial AS model_trial FROM dangers d JOIN models m ON m.id = d.model";
+
+pub(super) fn danger(row: &SqliteRow) -> Result<Danger, StoreError> {
+    Ok(Danger {
+        id: EventId::from_bytes(bytes(row.try_get("id")?)?),
+        hour: at(row.try_get("hour")?)?,
+        class: class(row.try_get("class")?)?,
+        score: row.try_get::<f64, _>("score")? as f32,
+        position: LatLon { lat: row.try_get("lat")?, lon: row.try_get("lon")? },
+        sigma_metres: row.try_get("sigma")?,
+        heading_degrees: row.try_get("heading")?,
+        length_metres: row.try_get("length")?,
+        width_metres: row.try_get("width")?,
+        area_square_metres: row.try_get("area")?,
+        calibrated: row.try_get("calibrated")?,
+        simulated: row.try_get("simulated")?,
+        model: model(row)?,
+        device_tag: device_tag(row)?,
+        acknowledged: row.try_get("acknowledged")?,
+    })
+}
+
+fn model(row: &SqliteRow) -> Result<ModelRef, StoreError> {
+    Ok(ModelRef {
+        name: row.try_get("model_name")?,
+        version: row.try_get("model_version")?,
+        sha256: row.try_get("model_sha256")?,
+        trial_operation: row.try_get("model_trial")?,
+    })
+}
+
+/// Kept as 16 bytes; events carry them as digits.
+pub(super) fn device_tag(row: &SqliteRow) -> Result<Option<DeviceTag>, StoreError> {
+    let tag = row.try_get::<Option<&[u8]>, _>("device_tag")?.map(bytes).transpose()?;
+    Ok(tag.map(|bytes| DeviceTag(hex(&bytes))))
+}
+
+/// Events are checked when they are read, so a tag that is none never comes here.
+pub(super) fn device_tag_bytes(tag: Option<&DeviceTag>) -> Option<Vec<u8>> {
+    tag.and_then(|tag| bytes_from_hex::<16>(&tag.0)).map(|bytes| bytes.to_vec())
 }
 
 pub(super) fn defect(row: &SqliteRow) -> Result<Defect, StoreError> {

@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use time::OffsetDateTime;
 
-use super::{Change, Committed, Incoming, Store, StoreError, regroup};
+use super::{Change, Committed, Incoming, Store, StoreError, danger, regroup, rows};
 use crate::central::associate::Reach;
 use crate::central::model::{DefectId, Section, Sighting};
 use crate::central::network::Network;
+use crate::clock::hour_of;
 use crate::schema::{Evidence, ModelRef};
 
 /// So much of an unreadable message is kept.
@@ -17,12 +18,15 @@ const MAX_REJECTED_PAYLOAD_BYTES: usize = 4096;
 const MAX_REJECTED: i64 = 10_000;
 
 impl Store {
-    /// Takes a batch in one transaction. On disk when it returns; what was taken before changes nothing.
+    /// Takes a batch in one transaction. On disk when it returns; what was taken before changes nothing. Of `now` only
+    /// the hour is kept.
     pub async fn commit(&self, batch: &[Incoming], now: OffsetDateTime) -> Result<Committed, StoreError> {
+        let hour = hour_of(now);
         let network = self.network();
         let mut transaction = self.shared.writer.begin_with("BEGIN IMMEDIATE").await?;
         let mut committed = Committed::default();
         let mut models = HashMap::new();
+        let mut dangers = Vec::new();
         let (mut fresh, mut pictured): (Vec<i64>, BTreeSet<DefectId>) = (Vec::new(), BTreeSet::new());
         for incoming in batch {
             match incoming {
@@ -33,8 +37,17 @@ impl Store {
                     }
                     None => committed.repeated += 1,
                 },
+                Incoming::Danger(told) => {
+                    let model = model_id(&mut transaction, &told.model, &mut models).await?;
+                    if danger::insert(&mut transaction, told, model).await? {
+                        committed.new_dangers += 1;
+                        dangers.push(Change::Danger(told.clone()));
+                    } else {
+                        committed.repeated += 1;
+                    }
+                }
                 Incoming::Evidence(evidence) => {
-                    if insert_evidence(&mut transaction, evidence, now).await? {
+                    if insert_evidence(&mut transaction, evidence, hour).await? {
                         committed.new_evidence += 1;
                         pictured.extend(defect_of(&mut transaction, evidence).await?);
                     } else {
@@ -43,7 +56,7 @@ impl Store {
                 }
                 Incoming::Rejected { topic, reason, payload } => {
                     committed.rejected += 1;
-                    insert_rejected(&mut transaction, topic, reason, payload, now).await?;
+                    insert_rejected(&mut transaction, topic, reason, payload, hour).await?;
                 }
             }
         }
@@ -53,18 +66,19 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?;
         }
-        if committed.new_sightings > 0 {
-            set_fact(&mut transaction, "last_event_at", &now.unix_timestamp().to_string()).await?;
+        if committed.new_sightings + committed.new_dangers > 0 {
+            set_fact(&mut transaction, "last_event_at", &hour.unix_timestamp().to_string()).await?;
         }
         let mut changes = regroup::around(&mut transaction, &fresh, &network, &self.shared.profile).await?;
         for change in &changes {
             match change {
                 Change::Defect(defect) => pictured.remove(&defect.id),
                 Change::Gone(id) => pictured.remove(id),
-                Change::Status => false,
+                Change::Danger(_) | Change::Status => false,
             };
         }
         changes.extend(regroup::refresh_evidence(&mut transaction, &pictured).await?);
+        changes.extend(dangers);
         if committed.rejected > 0 || committed.new_evidence > 0 {
             changes.push(Change::Status);
         }
@@ -104,18 +118,11 @@ async fn insert_sighting(
     models: &mut HashMap<ModelRef, i64>,
 ) -> Result<Option<i64>, StoreError> {
     let damage = &sighting.damage;
-    let model = match models.get(&damage.model) {
-        Some(id) => *id,
-        None => {
-            let id = model_id(transaction, &damage.model).await?;
-            models.insert(damage.model.clone(), id);
-            id
-        }
-    };
+    let model = model_id(transaction, &damage.model, models).await?;
     let inserted = sqlx::query(
         "INSERT OR IGNORE INTO sightings (id, hour, class, score, lat, lon, east_east, east_north, north_north, \
-         heading, length, width, area, calibrated, simulated, has_evidence, pass, frames_seen, model) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         heading, length, width, area, calibrated, simulated, has_evidence, pass, frames_seen, model, device_tag) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&sighting.id.as_bytes()[..])
     .bind(sighting.hour.unix_timestamp())
@@ -136,6 +143,7 @@ async fn insert_sighting(
     .bind(&damage.pass.0)
     .bind(i64::from(damage.frames_seen))
     .bind(model)
+    .bind(rows::device_tag_bytes(sighting.device_tag.as_ref()))
     .execute(&mut **transaction)
     .await?;
     if inserted.rows_affected() == 0 {
@@ -154,7 +162,15 @@ async fn insert_sighting(
     Ok(Some(seq))
 }
 
-async fn model_id(transaction: &mut Transaction<'_, Sqlite>, model: &ModelRef) -> Result<i64, StoreError> {
+/// `known` saves asking again within a batch.
+async fn model_id(
+    transaction: &mut Transaction<'_, Sqlite>,
+    model: &ModelRef,
+    known: &mut HashMap<ModelRef, i64>,
+) -> Result<i64, StoreError> {
+    if let Some(id) = known.get(model) {
+        return Ok(*id);
+    }
     sqlx::query(
         "INSERT INTO models (name, version, sha256, trial) VALUES (?, ?, ?, ?) \
          ON CONFLICT (name, version, sha256) DO UPDATE SET trial = excluded.trial",
@@ -165,22 +181,24 @@ async fn model_id(transaction: &mut Transaction<'_, Sqlite>, model: &ModelRef) -
     .bind(model.trial_operation)
     .execute(&mut **transaction)
     .await?;
-    Ok(sqlx::query_scalar("SELECT id FROM models WHERE name = ? AND version = ? AND sha256 = ?")
+    let id = sqlx::query_scalar("SELECT id FROM models WHERE name = ? AND version = ? AND sha256 = ?")
         .bind(&model.name)
         .bind(&model.version)
         .bind(&model.sha256)
         .fetch_one(&mut **transaction)
-        .await?)
+        .await?;
+    known.insert(model.clone(), id);
+    Ok(id)
 }
 
 async fn insert_evidence(
     transaction: &mut Transaction<'_, Sqlite>,
     evidence: &Evidence,
-    now: OffsetDateTime,
+    hour: OffsetDateTime,
 ) -> Result<bool, StoreError> {
     let inserted = sqlx::query("INSERT OR IGNORE INTO evidence (event, received_at, jpeg) VALUES (?, ?, ?)")
         .bind(&evidence.event_id.as_bytes()[..])
-        .bind(now.unix_timestamp())
+        .bind(hour.unix_timestamp())
         .bind(&evidence.jpeg)
         .execute(&mut **transaction)
         .await?;
@@ -195,7 +213,7 @@ async fn defect_of(
         .bind(&evidence.event_id.as_bytes()[..])
         .fetch_optional(&mut **transaction)
         .await?;
-    blob.flatten().map(|b| super::rows::bytes(&b).map(DefectId::from_bytes)).transpose()
+    blob.flatten().map(|b| rows::bytes(&b).map(DefectId::from_bytes)).transpose()
 }
 
 async fn insert_rejected(
@@ -203,11 +221,11 @@ async fn insert_rejected(
     topic: &str,
     reason: &str,
     payload: &[u8],
-    now: OffsetDateTime,
+    hour: OffsetDateTime,
 ) -> Result<(), StoreError> {
     let bounded = |text: &str| text.chars().take(500).collect::<String>();
     sqlx::query("INSERT INTO rejected (received_at, topic, reason, payload, payload_bytes) VALUES (?, ?, ?, ?, ?)")
-        .bind(now.unix_timestamp())
+        .bind(hour.unix_timestamp())
         .bind(bounded(topic))
         .bind(bounded(reason))
         .bind(&payload[..payload.len().min(MAX_REJECTED_PAYLOAD_BYTES)])
@@ -232,7 +250,7 @@ async fn insert_section(connection: &mut SqliteConnection, section: &Section) ->
     Ok(())
 }
 
-async fn set_fact(connection: &mut SqliteConnection, key: &str, value: &str) -> Result<(), StoreError> {
+pub(super) async fn set_fact(connection: &mut SqliteConnection, key: &str, value: &str) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO facts (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
         .bind(key)
         .bind(value)

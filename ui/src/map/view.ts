@@ -11,7 +11,7 @@ import {
 } from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?url";
 
-import type { Bounds, Defect, Network } from "../api";
+import type { Bounds, Danger, Defect, Network, Position } from "../api";
 import { GRADE_COLOUR, gradeStep } from "../grade";
 import { boundsOf, circle, radiusOf95Percent, streetLines } from "./geometry";
 import { FONT, rankOf, townStyle } from "./style";
@@ -31,6 +31,7 @@ export class MapView {
   #defects: readonly Defect[] = [];
   #networkBounds: Bounds | null = null;
   #pulses = 0;
+  #dangers = new Map<string, Marker>();
   #selected: Defect | null = null;
   #coveredRightPixels = 0;
   /** How far the legend reaches into the map from the left; nothing is fitted beneath it where there is room. */
@@ -140,18 +141,46 @@ export class MapView {
   }
 
   /** A ring that spreads once where something was just seen. */
-  async pulse(defect: Defect): Promise<void> {
+  async pulse({ position }: { position: Position }): Promise<void> {
     await this.#ready;
     if (this.#pulses >= MOST_PULSES) return;
     this.#pulses += 1;
     const ring = document.createElement("div");
     ring.className = "pulse";
     ring.setAttribute("aria-hidden", "true");
-    const marker = new Marker({ element: ring }).setLngLat([defect.position.lon, defect.position.lat]).addTo(this.map);
+    const marker = new Marker({ element: ring }).setLngLat([position.lon, position.lat]).addTo(this.map);
     window.setTimeout(() => {
       marker.remove();
       this.#pulses -= 1;
     }, PULSE_MILLIS);
+  }
+
+  /** Signs where the open dangers are; they hide no symbol that could be clicked, for they take no clicks themselves. */
+  async setDangers(dangers: readonly Danger[], sign: () => Element): Promise<void> {
+    await this.#ready;
+    const wanted = new Map(dangers.map((d) => [d.id, d]));
+    for (const [id, marker] of this.#dangers) {
+      if (wanted.has(id)) continue;
+      marker.remove();
+      this.#dangers.delete(id);
+    }
+    for (const [id, { position }] of wanted) {
+      if (this.#dangers.has(id)) continue;
+      const element = document.createElement("div");
+      element.className = "danger-marker";
+      element.append(sign());
+      const marker = new Marker({ element, anchor: "bottom", offset: [0, -14] });
+      this.#dangers.set(id, marker.setLngLat([position.lon, position.lat]).addTo(this.map));
+    }
+  }
+
+  /** Brings a place into the middle and points at it. */
+  async show(at: { position: Position }): Promise<void> {
+    await this.#ready;
+    this.#touched = true;
+    const zoom = Math.max(this.map.getZoom(), NEAR_ENOUGH_ZOOM);
+    this.map.easeTo({ center: [at.position.lon, at.position.lat], zoom, duration: this.#millis(700) });
+    void this.pulse(at);
   }
 
   /** How much of the map's right side is covered by a panel: the middle of what remains is the map's centre. */

@@ -3,26 +3,39 @@
 import type { Language, Status } from "../api";
 import { h, outdated, svg } from "../dom";
 import * as format from "../format";
-import { counted, language, t } from "../i18n";
+import { counted, hourWords, language, t } from "../i18n";
 import type { Connection } from "../live";
 
 export class Header {
   #brand = h("div", { class: "brand" });
   #news = h("div", { class: "bar-news" });
+  #devices = h("button", { type: "button", class: "devices-button", id: "devices-button", "aria-haspopup": "dialog" });
   #languages = h("div", { class: "languages", role: "group" });
-  readonly element = h("header", { class: "bar" }, this.#brand, h("div", { class: "bar-right" }, this.#news, this.#languages));
+  readonly element = h(
+    "header",
+    { class: "bar" },
+    this.#brand,
+    h("div", { class: "bar-right" }, this.#news, this.#devices, this.#languages),
+  );
 
-  constructor(private readonly onLanguage: (next: Language) => void) {}
+  constructor(
+    private readonly onLanguage: (next: Language) => void,
+    onDevices: () => void,
+  ) {
+    this.#devices.addEventListener("click", onDevices);
+  }
 
   render(status: Status | null, connection: Connection): void {
     this.#renderBrand(status);
     this.#renderNews(status, connection);
+    this.#renderDevices(status);
     this.#renderLanguages();
   }
 
   #renderBrand(status: Status | null): void {
     const { name } = status?.town ?? {};
-    if (!outdated(this.#brand, name, status?.simulated, status?.trial_operation, language())) return;
+    const unbatched = (status?.devices.unbatched ?? 0) > 0;
+    if (!outdated(this.#brand, name, status?.simulated, status?.trial_operation, unbatched, language())) return;
     this.#brand.replaceChildren(
       h("img", { src: "/umsicht.svg", alt: "", width: 30, height: 30 }),
       h("span", { class: "brand-name" }, "Umsicht"),
@@ -34,11 +47,14 @@ export class Header {
     if (status?.trial_operation === true) {
       this.#brand.append(h("span", { class: "simulated", id: "trial", title: t("trialHint") }, t("trial")));
     }
+    if (unbatched) {
+      this.#brand.append(h("span", { class: "simulated unbatched", id: "unbatched", title: t("unbatchedHint") }, t("unbatched")));
+    }
   }
 
   #renderNews(status: Status | null, connection: Connection): void {
     if (!outdated(this.#news, status, connection, language())) return;
-    this.#news.replaceChildren(this.#connection(shownState(status, connection), connection));
+    this.#news.replaceChildren(this.#connection(shownState(status, connection), connection, status));
     if (status !== null) this.#news.prepend(this.#counts(status));
   }
 
@@ -54,12 +70,33 @@ export class Header {
     );
   }
 
-  #connection(state: ShownState, connection: Connection): HTMLElement {
+  /** The button itself stays, so that the focus comes back to it when the dialog closes. */
+  #renderDevices(status: Status | null): void {
+    const { known, with_concerns: troubled } = status?.devices ?? { known: 0, with_concerns: 0 };
+    if (!outdated(this.#devices, known, troubled, language())) return;
+    const shown = (n: number): string => format.number(n, 0, language());
+    const words = troubled > 0 ? counted("devicesTroubled", troubled, shown(troubled)) : "";
+    this.#devices.title = words;
+    this.#devices.classList.toggle("troubled", troubled > 0);
+    this.#devices.replaceChildren(
+      h("span", {}, `${t("devices")} ${shown(known)}`),
+      ...(troubled > 0
+        ? [
+            h("span", { class: "troubled-count", "aria-hidden": "true" }, `! ${shown(troubled)}`),
+            h("span", { class: "visually-hidden" }, `, ${words}`),
+          ]
+        : []),
+    );
+  }
+
+  #connection(state: ShownState, connection: Connection, status: Status | null): HTMLElement {
     let text = t("connecting");
     let hint = "";
     if (state === "live" || state === "deaf") {
       text = t(state);
       hint = t(`${state}Hint`);
+      const last = status?.last_event_at ?? null;
+      if (last !== null) hint += ` ${t("lastEvent", { hour: hourWords(format.hourAgo(last, new Date(), language())) })}`;
     } else if (connection.state === "broken") {
       const time = format.clock(connection.since, language());
       text = t("broken", { time });

@@ -1,0 +1,177 @@
+//! One message of the broker as it is understood: something to commit, news of a device, or rejected with its reason.
+//!
+//! The device's name in the topic goes no further than [`News`], which lives in memory alone: beside an event or a rejected
+//! message it would say who was on duty when.
+
+use super::devices::News;
+use super::model::{Danger, Sighting};
+use super::store::Incoming;
+use crate::clock::hour_of;
+use crate::schema::event::EventData;
+use crate::schema::topic::TopicName;
+use crate::schema::{DeviceHealth, Event, EventKind, Evidence, RejectedEvent, Topic};
+
+/// A state of health is a few hundred bytes.
+const MAX_HEALTH_BYTES: usize = 16 * 1024;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    Keep(Incoming),
+    Device { name: TopicName, news: News },
+}
+
+#[must_use]
+pub fn read(site: &TopicName, topic: &str, payload: &[u8]) -> Message {
+    understood(site, topic, payload).unwrap_or_else(|reason| {
+        let topic = without_device(topic);
+        Message::Keep(Incoming::Rejected { topic, reason, payload: payload.to_vec() })
+    })
+}
+
+fn understood(site: &TopicName, topic: &str, payload: &[u8]) -> Result<Message, String> {
+    let parsed: Topic = topic.parse().map_err(|_| "no topic of this system".to_owned())?;
+    match parsed {
+        Topic::RoadEvent { site: of, kind } if of == *site => event(kind, payload).map(Message::Keep),
+        Topic::RoadEvidence { site: of, event_id } if of == *site => {
+            let evidence = Evidence::from_payload(event_id, payload.to_vec()).map_err(|e| e.to_string())?;
+            Ok(Message::Keep(Incoming::Evidence(evidence)))
+        }
+        Topic::DeviceEvent { site: of, kind, .. } if of == *site => event(kind, payload).map(Message::Keep),
+        Topic::DeviceHealth { site: of, device } if of == *site => {
+            let health = Some(payload).filter(|p| p.len() <= MAX_HEALTH_BYTES).and_then(DeviceHealth::from_json);
+            let news = health.map_or(News::Unreadable, |health| News::Health(Box::new(health)));
+            Ok(Message::Device { name: device, news })
+        }
+        Topic::DeviceStatus { site: of, device } if of == *site => {
+            let news = match payload {
+                b"online" => News::Online(true),
+                b"offline" => News::Online(false),
+                // How MQTT clears what was retained.
+                b"" => News::Gone,
+                _ => News::Unreadable,
+            };
+            Ok(Message::Device { name: device, news })
+        }
+        _ => Err(format!("not a topic that is read here for site {site}")),
+    }
+}
+
+/// The topic with `+` for the device, whether or not it is one that can be read.
+fn without_device(topic: &str) -> String {
+    let mut parts: Vec<&str> = topic.split('/').collect();
+    if let [_, _, _, device, ..] = &mut parts[..] {
+        if *device != "road" {
+            *device = "+";
+        }
+    }
+    parts.join("/")
+}
+
+fn event(kind: EventKind, payload: &[u8]) -> Result<Incoming, String> {
+    let event = Event::from_json(payload).map_err(|e| e.to_string())?;
+    if event.kind() != kind {
+        return Err(format!("the topic says {} but the event says {}", kind.name(), event.kind().name()));
+    }
+    Ok(incoming(event))
+}
+
+fn incoming(event: Event) -> Incoming {
+    let (id, hour, device_tag) = (event.id, hour_of(event.time), event.device_tag);
+    match event.data {
+        EventData::RoadDamage(damage) => Incoming::Sighting(Box::new(Sighting { id, hour, device_tag, damage })),
+        EventData::RoadDanger(damage) => Incoming::Danger(Box::new(Danger {
+            id,
+            hour,
+            class: damage.class,
+            score: damage.score,
+            position: damage.position,
+            sigma_metres: damage.position_covariance.sigma_metres(),
+            heading_degrees: damage.heading_degrees,
+            length_metres: damage.length_metres,
+            width_metres: damage.width_metres,
+            area_square_metres: damage.area_square_metres,
+            calibrated: damage.calibrated,
+            simulated: damage.simulated,
+            model: damage.model,
+            device_tag,
+            acknowledged: false,
+        })),
+    }
+}
+
+/// The sighting in one CloudEvent, for replays; `None` for a danger, whose sighting comes by itself.
+pub fn sighting_from_json(payload: &[u8]) -> Result<Option<Sighting>, RejectedEvent> {
+    match incoming(Event::from_json(payload)?) {
+        Incoming::Sighting(sighting) => Ok(Some(*sighting)),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::event::tests::damage;
+
+    fn site() -> TopicName {
+        TopicName::new("soest").unwrap()
+    }
+
+    fn rejected(topic: &str, payload: &[u8]) -> (String, String) {
+        match read(&site(), topic, payload) {
+            Message::Keep(Incoming::Rejected { topic, reason, .. }) => (topic, reason),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_rejected_with_its_reason() {
+        let reason = |topic: &str, payload: &[u8]| rejected(topic, payload).1;
+        assert!(reason("umsicht/1/soest/road/event/road.damage", b"{").contains("not a CloudEvents"));
+        assert!(reason("umsicht/1/soest/road/gossip", b"").contains("no topic"));
+        assert!(reason("umsicht/1/unna/road/event/road.damage", b"{}").contains("site soest"));
+        let id = crate::schema::EventId::random();
+        assert!(reason(&format!("umsicht/1/soest/road/evidence/{id}"), b"png").contains("JPEG"));
+        let topic = "umsicht/1/soest/bus7/event/road.danger";
+        assert!(reason(topic, &damage().to_json()).contains("but the event says road.damage"));
+    }
+
+    #[test]
+    fn no_rejected_message_names_its_device() {
+        for rest in ["event/road.danger", "event/road.damage", "event/gossip", "command/x", "x"] {
+            let (topic, reason) = rejected(&format!("umsicht/1/soest/bus7/{rest}"), b"{");
+            assert_eq!(topic, format!("umsicht/1/soest/+/{rest}"));
+            assert!(!reason.contains("bus7"), "{reason}");
+        }
+        assert_eq!(rejected("umsicht/1/soest/road/event/x", b"{").0, "umsicht/1/soest/road/event/x");
+    }
+
+    #[test]
+    fn a_danger_is_a_danger_and_its_time_the_utc_hour() {
+        let EventData::RoadDamage(seen) = damage().data else { unreachable!("it is made as one") };
+        let time = time::macros::datetime!(2026-03-17 09:47:11 +05:30);
+        let event = Event { time, data: EventData::RoadDanger(seen), ..damage() };
+        match read(&site(), "umsicht/1/soest/bus7/event/road.danger", &event.to_json()) {
+            Message::Keep(Incoming::Danger(danger)) => {
+                assert_eq!(danger.hour, time::macros::datetime!(2026-03-17 04:00 UTC));
+                assert_eq!((danger.id, danger.device_tag), (event.id, event.device_tag.clone()));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(sighting_from_json(&event.to_json()), Ok(None));
+    }
+
+    #[test]
+    fn devices_say_how_they_are() {
+        let news = |rest: &str, payload: &[u8]| match read(&site(), &format!("umsicht/1/soest/bus7/{rest}"), payload) {
+            Message::Device { name, news } if name.as_str() == "bus7" => news,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(news("status", b"online"), News::Online(true));
+        assert_eq!(news("status", b"offline"), News::Online(false));
+        assert_eq!(news("status", b""), News::Gone);
+        assert_eq!(news("status", b"perhaps"), News::Unreadable);
+        assert!(matches!(news("health", b"{}"), News::Health(_)));
+        assert_eq!(news("health", b"{"), News::Unreadable);
+        assert_eq!(news("health", &[b' '; MAX_HEALTH_BYTES + 1]), News::Unreadable);
+    }
+}
