@@ -30,7 +30,8 @@ use umsicht::schema::topic::TopicName;
 use umsicht::schema::{DamageClass, EventId, ModelRef, PassTag, RoadDamage};
 
 const UMSICHT: &str = env!("CARGO_BIN_EXE_umsicht");
-const SETTINGS: SpoolSettings = SpoolSettings { quota_bytes: 512 << 20, batching: Batching::Off };
+const SETTINGS: SpoolSettings =
+    SpoolSettings { quota_bytes: 512 << 20, batching: Batching::Off, secret: None };
 const NAMESPACE: &str = "umsicht-faults";
 const TOWN_SIDE: &str = "10.99.77.1";
 const DEVICE_SIDE: &str = "10.99.77.2";

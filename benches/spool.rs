@@ -48,7 +48,7 @@ fn main() {
 }
 
 fn settings() -> SpoolSettings {
-    SpoolSettings { quota_bytes: 8 << 30, batching: Batching::Off }
+    SpoolSettings { quota_bytes: 8 << 30, batching: Batching::Off, secret: None }
 }
 
 fn draft(danger: bool) -> Draft {

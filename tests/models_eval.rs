@@ -11,7 +11,7 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use umsicht::central::model::hexadecimal;
+use umsicht::schema::device_tag::hex as hexadecimal;
 use umsicht::edge::infer::model::Manifest;
 use umsicht::models::bench::Timing;
 use umsicht::models::golden::Golden;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use image::{Rgb, RgbImage};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use umsicht::central::model::hexadecimal;
+use umsicht::schema::device_tag::hex as hexadecimal;
 use umsicht::edge::detection::Detection;
 use umsicht::edge::detector::Detector;
 use umsicht::edge::frame::CameraImage;

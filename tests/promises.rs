@@ -16,6 +16,7 @@ mod config_errors;
 mod edge_replay;
 mod end_to_end;
 mod foreign_model;
+mod linking;
 mod models_drive;
 mod models_eval;
 mod openapi;

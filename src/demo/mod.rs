@@ -41,7 +41,7 @@ use input::{Input, SimulatedGnss};
 use report::{DemoReport, ReportDefect, ReportDetection};
 
 /// Without batches: a demo has nobody to protect, and nobody who watches it wants to wait an hour.
-const SPOOL: SpoolSettings = SpoolSettings { quota_bytes: 256 * 1024 * 1024, batching: Batching::Off };
+const SPOOL: SpoolSettings = SpoolSettings { quota_bytes: 256 * 1024 * 1024, batching: Batching::Off, secret: None };
 const SIMULATED_DURATION: Duration = Duration::from_secs(60);
 /// How long the town may take at the end to show all that was committed.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -9,7 +9,8 @@ use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, MqttOptions};
 use time::OffsetDateTime;
 
-use crate::edge::config::EdgeConfig;
+use crate::edge::batch::Batching;
+use crate::edge::config::{EdgeConfig, SpoolConfig};
 use crate::edge::detector::Detector;
 use crate::edge::fix::FixLog;
 use crate::edge::frame::CameraImage;
@@ -63,7 +64,8 @@ pub fn check(config: &EdgeConfig) -> Vec<Finding> {
         ("camera", camera_verdict(config, first.as_ref().ok())),
         ("model", model_verdict(config, first.as_ref().ok())),
         ("privacy", privacy_verdict(config, first.as_ref().ok())),
-        ("spool", spool_verdict(&config.spool.folder, config.spool.settings.quota_bytes)),
+        ("spool", spool_verdict(&config.spool.folder, config.spool.quota_bytes)),
+        ("delivery", delivery_verdict(&config.spool)),
         ("broker", broker_verdict(&config.broker)),
     ];
     verdicts.into_iter().map(|(check, verdict)| Finding { check, verdict }).collect()
@@ -165,6 +167,25 @@ fn speed_verdict(mut detector: Detector, on_trial: bool, first: Option<&CameraIm
         took = started.elapsed();
     }
     verdict(format!("{text}, one picture in {} ms", took.as_millis()))
+}
+
+fn delivery_verdict(spool: &SpoolConfig) -> Verdict {
+    let minutes = match spool.batching {
+        Batching::Off => {
+            return Verdict::Warn(
+                "events go at once: whoever reads the stream sees who drove where; set spool.batch_minutes = 60".into(),
+            );
+        }
+        batching => batching.minutes(),
+    };
+    match (spool.settings(), &spool.device_secret_file) {
+        (Err(error), _) => Verdict::Fail(error.to_string()),
+        (Ok(_), None) => Verdict::Warn(format!(
+            "batches of {minutes} minutes; without spool.device_secret_file nobody can remove what this device sends, \
+             should it be faulty (`umsicht central enrol` makes the file)"
+        )),
+        (Ok(_), Some(_)) => Verdict::Ok(format!("batches of {minutes} minutes, events carry the device's tag")),
+    }
 }
 
 fn spool_verdict(folder: &Path, quota_bytes: u64) -> Verdict {

@@ -17,6 +17,7 @@ use crate::edge::publish::BrokerConfig;
 use crate::edge::source::SourceConfig;
 use crate::edge::source::images::Timing;
 use crate::edge::spool::{MIN_QUOTA_BYTES, SpoolSettings};
+use crate::schema::device_tag::DeviceSecret;
 use crate::schema::topic::TopicName;
 
 /// A day; whoever wants events later wants no events.
@@ -89,7 +90,31 @@ pub struct ModelConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpoolConfig {
     pub folder: PathBuf,
-    pub settings: SpoolSettings,
+    pub quota_bytes: u64,
+    pub batching: Batching,
+    /// What `umsicht central enrol` made for this device.
+    pub device_secret_file: Option<PathBuf>,
+}
+
+/// Why the device's secret cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {reason}; set [spool] device_secret_file to the file that `umsicht central enrol` made for this device", path.display())]
+pub struct SecretError {
+    path: PathBuf,
+    reason: String,
+}
+
+impl SpoolConfig {
+    /// Reads the secret.
+    pub fn settings(&self) -> Result<SpoolSettings, SecretError> {
+        let read = |path: &PathBuf| {
+            let wrong = |reason: String| SecretError { path: path.clone(), reason };
+            let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+            DeviceSecret::from_file_text(&text).map_err(|e| wrong(e.to_string()))
+        };
+        let secret = self.device_secret_file.as_ref().map(read).transpose()?;
+        Ok(SpoolSettings { quota_bytes: self.quota_bytes, batching: self.batching, secret })
+    }
 }
 
 /// The camera that is assumed where nobody has measured it: high on a vehicle, looking down at the road so that the
@@ -290,7 +315,8 @@ fn spool(table: &Table) -> Option<SpoolConfig> {
     let default_minutes = u32::try_from(DEFAULT_BATCH.as_secs() / 60).unwrap_or(u32::MAX);
     let batch_minutes = table.integer("batch_minutes", 0..=MAX_BATCH_MINUTES).or(default_minutes)?;
     let batching = Batching::every(Duration::from_secs(60) * batch_minutes).unwrap_or(Batching::Off);
-    Some(SpoolConfig { folder: folder?, settings: SpoolSettings { quota_bytes: quota?, batching } })
+    let device_secret_file = table.path("device_secret_file").optional()?;
+    Some(SpoolConfig { folder: folder?, quota_bytes: quota?, batching, device_secret_file })
 }
 
 fn broker(table: &Table, site: Option<&TopicName>, device: Option<&TopicName>) -> Option<BrokerConfig> {

@@ -5,6 +5,10 @@
 //! about 100 m, so that tags of neighbouring cells cannot be joined into a track. The tag is the start of
 //! SHA-256(pass id ‖ cell ‖ start of the visit); whoever does not know the device's pass id can neither compute nor link tags.
 //!
+//! Sizes, scores, directions and covariances are rounded to what matters on a road: further digits would be a fingerprint of
+//! this vehicle's camera and receiver. What vehicles of a town have in common cannot tell them apart; one with another camera or
+//! another model can be told from the others by it.
+//!
 //! A restart in the middle of a pass, at a traffic light perhaps, shows again what stands before the vehicle. [`Memory`] is
 //! what the next run must know so that this stays one pass and is not reported twice.
 
@@ -18,7 +22,7 @@ use time::OffsetDateTime;
 
 use crate::clock::hour_of;
 use crate::edge::judge::road::Sighting;
-use crate::geo::{LatLon, distance_metres};
+use crate::geo::{Covariance, LatLon, distance_metres};
 use crate::schema::{DamageClass, ModelRef, Ordinal, PassTag, RoadDamage};
 
 /// Random secret of one pass of a device, which is one run of it unless a restart interrupts the pass; kept on the device,
@@ -87,6 +91,23 @@ impl BatchSecret {
 impl fmt::Debug for BatchSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BatchSecret(…)")
+    }
+}
+
+/// Rounded to a multiple of `step`: digits that mean nothing on a road would be a fingerprint of camera and receiver.
+fn to_step(value: f64, step: f64) -> f64 {
+    let steps = (value / step).round();
+    // Divided by a whole number where there is one, so that 0.07 is written as 0.07.
+    steps / (1.0 / step)
+}
+
+/// The covariance in steps of 0.05 m², never smaller than it was: the variances go up, the correlation towards none.
+fn coarse(covariance: Covariance) -> Covariance {
+    let up = |value: f64| (value * 20.0).ceil() / 20.0;
+    Covariance {
+        east_east: up(covariance.east_east),
+        east_north: (covariance.east_north * 20.0).trunc() / 20.0,
+        north_north: up(covariance.north_north),
     }
 }
 
@@ -228,13 +249,13 @@ impl Reporter {
         self.reported.push(Reported { at: now, class, position, length_metres });
         Some(RoadDamage {
             class,
-            score: sighting.score.clamp(0.0, 1.0),
+            score: to_step(f64::from(sighting.score.clamp(0.0, 1.0)), 0.01) as f32,
             position,
-            position_covariance: sighting.position_covariance,
-            heading_degrees: sighting.heading_degrees,
-            length_metres,
-            width_metres: sighting.width_metres,
-            area_square_metres: sighting.area_square_metres,
+            position_covariance: coarse(sighting.position_covariance),
+            heading_degrees: to_step(sighting.heading_degrees, 1.0),
+            length_metres: to_step(length_metres, 0.01),
+            width_metres: to_step(sighting.width_metres, 0.01),
+            area_square_metres: to_step(sighting.area_square_metres, 0.01),
             calibrated: sighting.calibrated,
             pass: self.tag(cell_of(position), sighting.best_seen_at),
             frames_seen: sighting.frames_seen,
@@ -318,6 +339,15 @@ mod tests {
         let other = sighting(50.0003, later);
         assert_eq!(after.draft(&other, later).unwrap().pass, first, "the next thing on the same visit");
         assert!(after.draft(&again, later).is_some(), "a second thing there is another one");
+    }
+
+    #[test]
+    fn what_is_rounded_stays_a_covariance_and_never_claims_more() {
+        let before = Covariance { east_east: 0.101, east_north: -0.249, north_north: 0.62 };
+        let after = coarse(before);
+        assert_eq!((after.east_east, after.east_north, after.north_north), (0.15, -0.2, 0.65));
+        assert!(after.inverse().is_some() && before.inverse().is_some());
+        assert_eq!((to_step(0.0732, 0.01), to_step(359.7, 1.0)), (0.07, 360.0));
     }
 
     #[test]

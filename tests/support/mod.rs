@@ -52,7 +52,7 @@ pub fn picture() -> RedactedImage {
 }
 
 /// A spool of the least size, from which everything leaves at once.
-pub const SMALL_SPOOL: SpoolSettings = SpoolSettings { quota_bytes: MIN_QUOTA_BYTES, batching: Batching::Off };
+pub const SMALL_SPOOL: SpoolSettings = SpoolSettings { quota_bytes: MIN_QUOTA_BYTES, batching: Batching::Off, secret: None };
 
 /// A damage; `number` tells it from others.
 pub fn damage(number: u32, picture: Option<RedactedImage>) -> Draft {

@@ -80,7 +80,7 @@ mod tests {
         let (danger, damage) = (&told[0], &told[1]);
         assert_ne!(danger.data.damage().pass, damage.data.damage().pass);
         assert_eq!((danger.ordinal, danger.time.minute()), (None, 0));
-        let (danger, damage) = (told[0].clone().into_event().0, told[1].clone().into_event().0);
+        let (danger, damage) = (told[0].clone().into_event(None).0, told[1].clone().into_event(None).0);
         assert_ne!(danger.id, damage.id);
     }
 

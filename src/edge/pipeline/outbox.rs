@@ -114,7 +114,7 @@ impl Outbox {
                 let mut ids = Vec::with_capacity(drafts.len());
                 let write = || -> std::io::Result<()> {
                     for draft in drafts {
-                        let (event, _) = draft.into_event();
+                        let (event, _) = draft.into_event(None);
                         file.write_all(&event.to_json())?;
                         file.write_all(b"\n")?;
                         ids.push(event.id);
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn what_a_broken_disk_does_not_take_waits_and_is_reported_later() {
         let disk = FaultyDisk::default();
-        let settings = SpoolSettings { quota_bytes: MIN_QUOTA_BYTES, batching: Batching::Off };
+        let settings = SpoolSettings { quota_bytes: MIN_QUOTA_BYTES, batching: Batching::Off, secret: None };
         let spool = Arc::new(Spool::on_faulty_disk(&disk, settings).unwrap());
         let Outbox::Spool(mut bag) = Outbox::spool(Arc::clone(&spool)) else { unreachable!("it is a spool's") };
         disk.set_capacity(Some(0));

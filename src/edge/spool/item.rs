@@ -11,6 +11,7 @@ use super::record::Part;
 use crate::edge::anonymise::RedactedImage;
 use crate::schema::event::EventData;
 use crate::schema::evidence::MAX_EVIDENCE_BYTES;
+use crate::schema::device_tag::DeviceSecret;
 use crate::schema::{Event, EventId, EventKind, Ordinal};
 
 /// How urgent an item is; the first is the most urgent. The numbers are part of the format on disk.
@@ -74,14 +75,15 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The event with its id, and its picture as a JPEG. A picture that cannot be made small enough is left out, and the
-    /// event says so.
+    /// The event with its id, signed with the device's secret if it has one, and its picture as a JPEG. A picture that cannot be
+    /// made small enough is left out, and the event says so.
     #[must_use]
-    pub fn into_event(self) -> (Event, Option<Vec<u8>>) {
+    pub fn into_event(self, secret: Option<&DeviceSecret>) -> (Event, Option<Vec<u8>>) {
         let jpeg = self.picture.and_then(|picture| picture.to_jpeg());
         let mut data = self.data;
         data.damage_mut().has_evidence = jpeg.is_some();
-        let (id, device_tag) = (EventId::random(), None);
+        let id = EventId::random();
+        let device_tag = secret.map(|secret| secret.tag(id, self.time));
         (Event { id, source: self.source, time: self.time, ordinal: self.ordinal, device_tag, data }, jpeg)
     }
 }

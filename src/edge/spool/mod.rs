@@ -49,6 +49,7 @@ pub use self::record::Part;
 use self::record::{Item, Record};
 use self::write::{Dues, Writer};
 use crate::edge::batch::Batching;
+use crate::schema::device_tag::DeviceSecret;
 use crate::schema::evidence::MAX_EVIDENCE_BYTES;
 use crate::schema::health::SpoolHealth;
 use crate::schema::{Event, EventId};
@@ -65,11 +66,13 @@ const MAX_DONE_UNWRITTEN: usize = 128;
 const LOCK: &str = "lock";
 
 /// How a spool is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpoolSettings {
     /// Below [`MIN_QUOTA_BYTES`] counts as that.
     pub quota_bytes: u64,
     pub batching: Batching,
+    /// What events are signed with; `None` on a device that was not enrolled.
+    pub secret: Option<DeviceSecret>,
 }
 
 pub struct Spool {
@@ -78,6 +81,7 @@ pub struct Spool {
     quota_bytes: u64,
     segment_bytes: u64,
     batching: Batching,
+    secret: Option<DeviceSecret>,
     lineup: Lineup<Vec<Item>, Result<(), SpoolError>>,
     writer: Mutex<Writer>,
     index: Mutex<Index>,
@@ -110,7 +114,7 @@ impl Spool {
         lock: Option<File>,
         settings: SpoolSettings,
     ) -> Result<(Self, Recovery), SpoolError> {
-        let SpoolSettings { quota_bytes, batching } = settings;
+        let SpoolSettings { quota_bytes, batching, secret } = settings;
         let quota_bytes = quota_bytes.max(MIN_QUOTA_BYTES);
         let segment_bytes =
             (quota_bytes / 16).min(SEGMENT_BYTES.max(quota_bytes / MAX_SEGMENTS)).min(MAX_SEGMENT_BYTES);
@@ -128,6 +132,7 @@ impl Spool {
             quota_bytes,
             segment_bytes,
             batching,
+            secret,
             lineup: Lineup::default(),
             writer: Mutex::new(writer),
             index: Mutex::new(index),
@@ -149,12 +154,13 @@ impl Spool {
     ///
     /// An event for which there is no room fails the commit, a picture for which there is none is dropped and counted.
     pub fn commit(&self, drafts: Vec<Draft>) -> Result<Vec<EventId>, SpoolError> {
-        self.commit_encoded(drafts.into_iter().map(Draft::into_event).collect())
+        let secret = self.secret.as_ref();
+        self.commit_encoded(drafts.into_iter().map(|draft| draft.into_event(secret)).collect())
     }
 
     /// An alarm: sounds the siren, then makes the event durable. However slow or broken the disk is, the siren has sounded.
     pub fn raise(&self, draft: Draft, siren: impl FnOnce(&Event)) -> Result<EventId, SpoolError> {
-        let (event, jpeg) = draft.into_event();
+        let (event, jpeg) = draft.into_event(self.secret.as_ref());
         siren(&event);
         let id = event.id;
         self.commit_encoded(vec![(event, jpeg)]).map(|_| id)

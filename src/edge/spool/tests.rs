@@ -16,7 +16,7 @@ pub(super) fn event(evidence_bytes: Option<usize>) -> (Event, Option<Vec<u8>>) {
     (event, evidence_bytes.map(|n| vec![0xff; n]))
 }
 
-pub(super) const SMALL: SpoolSettings = SpoolSettings { quota_bytes: MIN_QUOTA_BYTES, batching: Batching::Off };
+pub(super) const SMALL: SpoolSettings = SpoolSettings { quota_bytes: MIN_QUOTA_BYTES, batching: Batching::Off, secret: None };
 
 fn open(folder: &Path) -> (Spool, Recovery) {
     Spool::open(folder, SMALL).unwrap()
@@ -128,6 +128,22 @@ fn event_of(kind: fn(RoadDamage) -> EventData) -> (Event, Option<Vec<u8>>) {
 }
 
 #[test]
+fn what_is_committed_is_signed_with_the_devices_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = DeviceSecret::from_bytes([5; 32]);
+    let settings = SpoolSettings { secret: Some(secret.clone()), ..SMALL };
+    let (spool, _) = Spool::open(folder.path(), settings).unwrap();
+    let event = event(None).0;
+    let draft = Draft { source: event.source, time: event.time, ordinal: None, data: event.data, picture: None };
+    spool.commit(vec![draft.clone(), draft]).unwrap();
+    let sent: Vec<Event> = waiting(&spool).iter().map(|item| Event::from_json(&item.payload).unwrap()).collect();
+    assert_ne!(sent[0].device_tag, sent[1].device_tag, "a tag is of one event");
+    for event in sent {
+        assert_eq!(event.device_tag, Some(secret.tag(event.id, event.time)));
+    }
+}
+
+#[test]
 fn a_danger_goes_before_what_came_earlier() {
     let folder = tempfile::tempdir().unwrap();
     let (spool, _) = open(folder.path());
@@ -154,7 +170,7 @@ fn road_events_wait_for_their_batch_and_a_danger_does_not() {
     let batching = Batching::every(Duration::from_secs(3600)).unwrap();
     let settings = SpoolSettings { batching, ..SMALL };
     {
-        let (spool, _) = Spool::open(folder.path(), settings).unwrap();
+        let (spool, _) = Spool::open(folder.path(), settings.clone()).unwrap();
         spool.commit_encoded((0..20).map(|_| event(Some(100))).collect()).unwrap();
         let danger = spool.commit_encoded(vec![event_of(EventData::RoadDanger)]).unwrap()[0];
         let sent: Vec<EventId> = waiting(&spool).iter().map(|item| item.id).collect();
@@ -162,7 +178,7 @@ fn road_events_wait_for_their_batch_and_a_danger_does_not() {
         assert_eq!((spool.stats().waiting, spool.outstanding(true)), (40, 1));
     }
     // Opened again they still wait; nothing leaves early because the power was cut.
-    let (spool, _) = Spool::open(folder.path(), settings).unwrap();
+    let (spool, _) = Spool::open(folder.path(), settings.clone()).unwrap();
     assert_eq!((waiting(&spool).len(), spool.stats().waiting), (1, 40));
     drop(spool);
     let (spool, _) = open(folder.path());
@@ -173,7 +189,7 @@ fn road_events_wait_for_their_batch_and_a_danger_does_not() {
 fn a_batch_leaves_in_another_order_and_pictures_after_their_events() {
     let folder = tempfile::tempdir().unwrap();
     let settings = SpoolSettings { batching: Batching::every(Duration::from_secs(3600)).unwrap(), ..SMALL };
-    let (spool, _) = Spool::open(folder.path(), settings).unwrap();
+    let (spool, _) = Spool::open(folder.path(), settings.clone()).unwrap();
     let committed = spool.commit_encoded((0..50).map(|_| event(Some(100))).collect()).unwrap();
     let mut index = spool.lock_index();
     let hours_later = 3 * 3_600_000;
@@ -190,7 +206,7 @@ fn a_batch_leaves_in_another_order_and_pictures_after_their_events() {
 fn what_became_due_without_a_connection_does_not_leave_in_one_burst() {
     let folder = tempfile::tempdir().unwrap();
     let settings = SpoolSettings { batching: Batching::every(Duration::from_secs(3600)).unwrap(), ..SMALL };
-    let (spool, _) = Spool::open(folder.path(), settings).unwrap();
+    let (spool, _) = Spool::open(folder.path(), settings.clone()).unwrap();
     spool.commit_encoded((0..50).map(|_| event(None)).collect()).unwrap();
     let danger = spool.commit_encoded(vec![event_of(EventData::RoadDanger)]).unwrap()[0];
     spool.lock_index().release_due(3 * 3_600_000);

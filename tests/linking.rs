@@ -1,0 +1,312 @@
+//! From everything that passes the broker nobody can join two sightings of one vehicle that lie more than 250 m apart: guessing
+//! among what lies within reach does as well.
+//!
+//! Ten simulated vehicles drive through a simulated town; their events travel through real spools, publishers and a real
+//! Mosquitto, and a listener records payloads and the order of arrival. The attacker knows all of that, and the map: he
+//! looks for the next sighting among those that lie 250 to 600 m ahead. Without knowing more he is right as often as chance
+//! has it; every rule that reads the stream may be right at most 1.2 times as often. The hour is shortened to some seconds.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Packet};
+use rumqttc::v5::{AsyncClient, Event as MqttEvent, MqttOptions};
+use time::OffsetDateTime;
+use time::macros::datetime;
+use umsicht::edge::batch::Batching;
+use umsicht::edge::judge::road::Sighting;
+use umsicht::edge::mask::NoPicture;
+use umsicht::edge::report::{PassId, Reporter};
+use umsicht::edge::spool::{Draft, MIN_QUOTA_BYTES, Spool, SpoolSettings};
+use umsicht::geo::{Covariance, EastNorth, LatLon, LocalFrame};
+use umsicht::schema::device_tag::DeviceSecret;
+use umsicht::schema::event::EventData;
+use umsicht::schema::{DamageClass, Event, EventId, ModelRef};
+
+use crate::support::mosquitto::Mosquitto;
+use crate::support::publisher;
+
+const VEHICLES: usize = 10;
+/// Of each.
+const SIGHTINGS: usize = 240;
+const AT_ONCE: usize = 24;
+const BATCH: Duration = Duration::from_secs(16);
+const BLOCK_METRES: f64 = 120.0;
+/// Streets in each direction.
+const STREETS: i32 = 16;
+const TOO_FAR_METRES: f64 = 250.0;
+const REACH_METRES: f64 = 600.0;
+const BEGIN: OffsetDateTime = datetime!(2026-03-17 09:00 UTC);
+const ORIGIN: LatLon = LatLon { lat: 51.57, lon: 8.11 };
+
+/// What the attacker has of one event.
+struct Seen {
+    event: Event,
+    at: EastNorth,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn linking_sightings_is_no_better_than_chance() {
+    let Some(seen) = captured(Batching::every(BATCH).unwrap()).await else { return };
+    let (truth, seen) = seen;
+    for (rule, ratio) in ratios(&truth, &seen) {
+        assert!(ratio <= 1.2, "{rule}: right {ratio:.2} times as often as chance");
+        eprintln!("{rule}: {ratio:.2} × chance");
+    }
+}
+
+/// Otherwise the test above would prove nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_batches_the_same_attacker_follows_the_vehicles() {
+    let Some((truth, seen)) = captured(Batching::Off).await else { return };
+    let best = ratios(&truth, &seen).into_iter().map(|(_, ratio)| ratio).fold(0.0, f64::max);
+    assert!(best > 2.0, "only {best:.2} × chance");
+}
+
+/// Which vehicle an event is of.
+type Truth = HashMap<EventId, usize>;
+
+async fn captured(batching: Batching) -> Option<(Truth, Vec<Seen>)> {
+    let broker = Mosquitto::start(false)?;
+    let arrived = listen(broker.port());
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut dice = ChaCha8Rng::seed_from_u64(7);
+    let damages = damages(&mut dice);
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let folders = tempfile::tempdir().unwrap();
+    let (mut spools, mut publishing, mut truth) = (Vec::new(), Vec::new(), Truth::new());
+    for vehicle in 0..VEHICLES {
+        let secret = Some(DeviceSecret::from_bytes([vehicle as u8 + 1; 32]));
+        let settings = SpoolSettings { quota_bytes: MIN_QUOTA_BYTES, batching, secret };
+        let folder = folders.path().join(vehicle.to_string());
+        let spool = Arc::new(Spool::open(&folder, settings).unwrap().0);
+        let publisher = publisher(broker.port(), &format!("vehicle-{vehicle}"), Arc::clone(&spool));
+        publishing.push(tokio::spawn(publisher.run(stopping.clone())));
+        spools.push(spool);
+    }
+    let drives: Vec<Vec<Sighting>> = (0..VEHICLES).map(|_| drive(&damages, &mut dice)).collect();
+    let mut reporters: Vec<Reporter> = (0..VEHICLES).map(|_| Reporter::new(PassId::random(), model(), true)).collect();
+    // All see what they see in the same batch, in turns of some sightings each.
+    until_a_batch_begins().await;
+    for first in (0..SIGHTINGS).step_by(AT_ONCE) {
+        for vehicle in 0..VEHICLES {
+            let drafts = drives[vehicle][first..first + AT_ONCE].iter();
+            let drafts = drafts.filter_map(|sighting| draft(&mut reporters[vehicle], sighting)).collect();
+            let spool = Arc::clone(&spools[vehicle]);
+            let ids = tokio::task::spawn_blocking(move || spool.commit(drafts).unwrap()).await.unwrap();
+            truth.extend(ids.into_iter().map(|id| (id, vehicle)));
+        }
+    }
+    let started = Instant::now();
+    while arrived.lock().unwrap().len() < truth.len() {
+        assert!(started.elapsed() < 4 * BATCH, "{} of {} have arrived", arrived.lock().unwrap().len(), truth.len());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    stop.send_replace(true);
+    for task in publishing {
+        task.await.unwrap();
+    }
+    let frame = LocalFrame::at(ORIGIN);
+    let mut payloads = std::mem::take(&mut *arrived.lock().unwrap());
+    // Repetitions of one id say nothing new.
+    let mut known = std::collections::HashSet::new();
+    payloads.retain(|event| known.insert(event.id));
+    let seen = payloads.into_iter().map(|event| Seen { at: frame.local_from_latlon(event.data.damage().position), event });
+    Some((truth, seen.collect()))
+}
+
+/// Batches begin at the same moments everywhere.
+async fn until_a_batch_begins() {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let into = Duration::from_nanos(u64::try_from(since_epoch.as_nanos() % BATCH.as_nanos()).unwrap());
+    tokio::time::sleep(BATCH - into).await;
+}
+
+fn draft(reporter: &mut Reporter, sighting: &Sighting) -> Option<Draft> {
+    let damage = reporter.draft(sighting, sighting.best_seen_at)?;
+    Some(Draft {
+        source: "/umsicht/soest".into(),
+        time: BEGIN,
+        ordinal: Some(reporter.ordinal(sighting.position, sighting.best_seen_at)),
+        data: EventData::RoadDamage(damage),
+        picture: None,
+    })
+}
+
+/// How often each rule of the attacker is right, in terms of chance.
+fn ratios(truth: &Truth, seen: &[Seen]) -> Vec<(&'static str, f64)> {
+    // A rule gives each candidate a distance; the nearest is taken for the next sighting of the same vehicle.
+    type Rule = fn(usize, &Seen, usize, &Seen) -> f64;
+    let rules: [(&'static str, Rule); 8] = [
+        ("arrives next", |at, _, other, _| if other > at { (other - at) as f64 } else { f64::MAX }),
+        ("arrives nearest", |at, _, other, _| other.abs_diff(at) as f64),
+        ("same pass tag", |_, a, _, b| f64::from(a.event.data.damage().pass != b.event.data.damage().pass)),
+        ("same ordinal", |_, a, _, b| f64::from(a.event.ordinal != b.event.ordinal)),
+        ("nearest ordinal", |_, a, _, b| {
+            let ordinal = |seen: &Seen| f64::from(seen.event.ordinal.map_or(0, |ordinal| ordinal.0));
+            (ordinal(a) - ordinal(b)).abs()
+        }),
+        ("nearest device tag", |_, a, _, b| leading(&tag(a)).abs_diff(leading(&tag(b))) as f64),
+        ("nearest id", |_, a, _, b| leading(&a.event.id.to_string()).abs_diff(leading(&b.event.id.to_string())) as f64),
+        ("likest accuracy", |_, a, _, b| {
+            let sigma = |seen: &Seen| seen.event.data.damage().position_covariance.sigma_metres();
+            (sigma(a) - sigma(b)).abs()
+        }),
+    ];
+    let mut dice = ChaCha8Rng::seed_from_u64(11);
+    let vehicle = |at: usize| truth[&seen[at].event.id];
+    let (mut chance, mut right, mut tried) = (0.0, BTreeMap::<&str, f64>::new(), 0);
+    for at in 0..seen.len() {
+        let candidates: Vec<usize> = (0..seen.len()).filter(|other| is_within_reach(&seen[at], &seen[*other])).collect();
+        let own = candidates.iter().filter(|other| vehicle(**other) == vehicle(at)).count();
+        if own == 0 {
+            continue;
+        }
+        tried += 1;
+        chance += own as f64 / candidates.len() as f64;
+        for (name, rule) in &rules {
+            let distance = |other: usize| rule(at, &seen[at], other, &seen[other]);
+            let least = candidates.iter().map(|other| distance(*other)).fold(f64::MAX, f64::min);
+            let best: Vec<usize> = candidates.iter().copied().filter(|other| distance(*other) <= least).collect();
+            let taken = best[dice.random_range(0..best.len())];
+            *right.entry(name).or_default() += f64::from(u8::from(vehicle(taken) == vehicle(at)));
+        }
+    }
+    assert!(tried > 1500, "too few sightings have a next one within reach: {tried}");
+    let share = chance / f64::from(tried);
+    assert!(share < 0.5, "there must be something to confuse them with: {share}");
+    right.into_iter().map(|(name, count)| (name, count / chance)).collect()
+}
+
+/// Ahead of the vehicle, further than what may be linked and no further than it is worth looking.
+fn is_within_reach(from: &Seen, to: &Seen) -> bool {
+    let (east, north) = (to.at.east_metres - from.at.east_metres, to.at.north_metres - from.at.north_metres);
+    let metres = east.hypot(north);
+    let (sin, cos) = from.event.data.damage().heading_degrees.to_radians().sin_cos();
+    (TOO_FAR_METRES..REACH_METRES).contains(&metres) && east * sin + north * cos > 0.5 * metres
+}
+
+fn tag(seen: &Seen) -> String {
+    seen.event.device_tag.as_ref().map(|tag| tag.0.clone()).unwrap_or_default()
+}
+
+/// Its first hexadecimal digits as a number.
+fn leading(digits: &str) -> u64 {
+    u64::from_str_radix(&digits.chars().filter(char::is_ascii_hexdigit).take(12).collect::<String>(), 16).unwrap()
+}
+
+struct Damage {
+    at: EastNorth,
+    along_east: bool,
+    class: DamageClass,
+    length_metres: f64,
+}
+
+/// Some on each block, in both directions.
+fn damages(dice: &mut ChaCha8Rng) -> Vec<Damage> {
+    let mut all = Vec::new();
+    for street in 0..STREETS {
+        for block in 0..STREETS - 1 {
+            for along_east in [true, false] {
+                for _ in 0..dice.random_range(1..3) {
+                    let along = (f64::from(block) + dice.random_range(0.1..0.9)) * BLOCK_METRES;
+                    let across = f64::from(street) * BLOCK_METRES + dice.random_range(-2.0..2.0);
+                    let at = if along_east { EastNorth::new(along, across) } else { EastNorth::new(across, along) };
+                    let class = DamageClass::ALL[dice.random_range(0..4)];
+                    all.push(Damage { at, along_east, class, length_metres: dice.random_range(0.3..3.0) });
+                }
+            }
+        }
+    }
+    all
+}
+
+/// A walk through the grid; what lies on its way is sighted in that order.
+fn drive(damages: &[Damage], dice: &mut ChaCha8Rng) -> Vec<Sighting> {
+    let mut crossing = (dice.random_range(0..STREETS), dice.random_range(0..STREETS));
+    let mut direction = (1, 0);
+    let mut sightings = Vec::new();
+    let mut now = BEGIN;
+    while sightings.len() < SIGHTINGS {
+        // Straight on more often than not, and never back at once.
+        let turns = [(direction.0, direction.1), (direction.0, direction.1), (direction.1, direction.0), (-direction.1, -direction.0)];
+        let inside = |(east, north): (i32, i32)| (0..STREETS).contains(&east) && (0..STREETS).contains(&north);
+        let next = |turn: (i32, i32)| (crossing.0 + turn.0, crossing.1 + turn.1);
+        let open: Vec<(i32, i32)> = turns.into_iter().filter(|turn| inside(next(*turn))).collect();
+        direction = open[dice.random_range(0..open.len())];
+        let (from, to) = (crossing, next(direction));
+        let on_the_way = |damage: &&Damage| {
+            let east = (f64::from(from.0.min(to.0)) * BLOCK_METRES, f64::from(from.0.max(to.0)) * BLOCK_METRES);
+            let north = (f64::from(from.1.min(to.1)) * BLOCK_METRES, f64::from(from.1.max(to.1)) * BLOCK_METRES);
+            damage.along_east == (direction.1 == 0)
+                && (east.0 - 5.0..=east.1 + 5.0).contains(&damage.at.east_metres)
+                && (north.0 - 5.0..=north.1 + 5.0).contains(&damage.at.north_metres)
+        };
+        let mut passed: Vec<&Damage> = damages.iter().filter(on_the_way).collect();
+        let sign = f64::from(direction.0 + direction.1);
+        passed.sort_by(|a, b| {
+            let along = |d: &Damage| sign * if d.along_east { d.at.east_metres } else { d.at.north_metres };
+            along(a).total_cmp(&along(b))
+        });
+        for damage in passed {
+            now += Duration::from_secs(8);
+            sightings.push(sighting(damage, direction, now, dice));
+        }
+        crossing = to;
+    }
+    sightings.truncate(SIGHTINGS);
+    sightings
+}
+
+fn sighting(damage: &Damage, direction: (i32, i32), now: OffsetDateTime, dice: &mut ChaCha8Rng) -> Sighting {
+    let error = |dice: &mut ChaCha8Rng| dice.random_range(-1.5..1.5);
+    let at = EastNorth::new(damage.at.east_metres + error(dice), damage.at.north_metres + error(dice));
+    Sighting {
+        class: damage.class,
+        score: dice.random_range(0.4..0.9),
+        position: LocalFrame::at(ORIGIN).latlon_from_local(at),
+        position_covariance: Covariance::isotropic(dice.random_range(0.8..2.5)),
+        heading_degrees: f64::from(direction.0).atan2(f64::from(direction.1)).to_degrees().rem_euclid(360.0),
+        length_metres: damage.length_metres * dice.random_range(0.8..1.2),
+        width_metres: dice.random_range(0.2..1.0),
+        area_square_metres: dice.random_range(0.1..1.0),
+        calibrated: true,
+        frames_seen: dice.random_range(2..9),
+        // All of one hour, as the payload says it.
+        best_seen_at: BEGIN + (now - BEGIN) % 3600,
+        picture: Err(NoPicture::NotInSight),
+    }
+}
+
+fn model() -> ModelRef {
+    ModelRef { name: "road".into(), version: "1".into(), sha256: "00".into(), trial_operation: false }
+}
+
+/// Road events in the order of their arrival.
+fn listen(port: u16) -> Arc<Mutex<Vec<Event>>> {
+    let mut options = MqttOptions::new("attacker", "127.0.0.1", port);
+    let large = ConnectProperties { max_packet_size: Some(1 << 20), ..ConnectProperties::default() };
+    options.set_connect_properties(large);
+    let arrived: Arc<Mutex<Vec<Event>>> = Arc::default();
+    let keep = Arc::clone(&arrived);
+    tokio::spawn(async move {
+        let (client, mut connection) = AsyncClient::new(options, 10);
+        loop {
+            match connection.poll().await {
+                Ok(MqttEvent::Incoming(Packet::ConnAck(_))) => {
+                    client.try_subscribe("umsicht/+/+/road/event/#", QoS::AtLeastOnce).unwrap();
+                }
+                Ok(MqttEvent::Incoming(Packet::Publish(message))) => {
+                    keep.lock().unwrap().push(Event::from_json(&message.payload).unwrap());
+                }
+                Ok(_) => {}
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    });
+    arrived
+}
