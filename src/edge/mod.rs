@@ -2,7 +2,7 @@
 //!
 //! Flow, and import order:
 //! source → frame (+ fix, captured_at) → preprocess → infer → postprocess, extent → locate → anonymise → track → judge →
-//! report → pass → spool → publish.
+//! report → pass → spool → link → publish.
 
 pub mod anonymise;
 pub mod camera;
@@ -16,6 +16,7 @@ pub mod fix;
 pub mod frame;
 pub mod infer;
 pub mod judge;
+pub mod link;
 pub mod locate;
 pub mod mask;
 pub mod pass;

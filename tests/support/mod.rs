@@ -1,9 +1,13 @@
 //! What several promises need: a real Mosquitto that can be killed, a subscriber that collects, events to send.
 
+pub mod authority;
 pub mod clip;
 pub mod demo;
+pub mod device;
 pub mod mosquitto;
+pub mod old_broker;
 pub mod onnx;
+pub mod websocket;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
