@@ -25,13 +25,13 @@ use umsicht::edge::batch::Batching;
 use umsicht::edge::publish::{BrokerConfig, Publisher};
 use umsicht::edge::spool::{Draft, Priority, Spool, SpoolSettings};
 use umsicht::geo::{Covariance, LatLon};
+use umsicht::mqtt::BrokerAddress;
 use umsicht::schema::event::EventData;
 use umsicht::schema::topic::TopicName;
 use umsicht::schema::{DamageClass, EventId, ModelRef, PassTag, RoadDamage};
 
 const UMSICHT: &str = env!("CARGO_BIN_EXE_umsicht");
-const SETTINGS: SpoolSettings =
-    SpoolSettings { quota_bytes: 512 << 20, batching: Batching::Off, secret: None };
+const SETTINGS: SpoolSettings = SpoolSettings { quota_bytes: 512 << 20, batching: Batching::Off, secret: None };
 const NAMESPACE: &str = "umsicht-faults";
 const TOWN_SIDE: &str = "10.99.77.1";
 const DEVICE_SIDE: &str = "10.99.77.2";
@@ -72,7 +72,8 @@ fn main() {
 
 fn be_the_device(folder: &Path, first: usize, until: usize, per_second: usize) {
     let spool = Arc::new(Spool::open(folder, SETTINGS).unwrap().0);
-    let broker = BrokerConfig { host: TOWN_SIDE.into(), port: PORT, client_id: "umsicht-trial-device".into() };
+    let broker =
+        BrokerConfig { address: BrokerAddress::plain(TOWN_SIDE, PORT), client_id: "umsicht-trial-device".into() };
     let name = |text| TopicName::new(text).unwrap();
     let publisher = Publisher::new(broker, name("trial"), name("device"), Arc::clone(&spool));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -227,7 +228,8 @@ fn trial(arguments: &Arguments) {
     let mut kills: BTreeMap<Role, usize> = BTreeMap::new();
     let mut cuts = 0;
     for number in 1..=arguments.kills {
-        let pause = Duration::from_millis(dice.random_range(arguments.every_millis / 2..arguments.every_millis * 3 / 2));
+        let pause =
+            Duration::from_millis(dice.random_range(arguments.every_millis / 2..arguments.every_millis * 3 / 2));
         if dice.random_bool(0.3) {
             link.cut(pause.mul_f64(dice.random_range(0.1..0.6)));
             cuts += 1;
@@ -239,7 +241,10 @@ fn trial(arguments: &Arguments) {
         stage.start(role);
         *kills.entry(role).or_default() += 1;
         let committed = stage.committed.load(Ordering::SeqCst);
-        eprintln!("kill {number} of {}: {role:?}; {committed} of {} events committed", arguments.kills, arguments.events);
+        eprintln!(
+            "kill {number} of {}: {role:?}; {committed} of {} events committed",
+            arguments.kills, arguments.events
+        );
     }
     eprintln!("no more kills; waiting for the last events");
     let arrived = wait_for_all(&stage, &folder.path().join("central.sqlite"));
@@ -381,7 +386,9 @@ impl Link {
             .unwrap();
         nft.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
         if !nft.wait().unwrap().success() {
-            eprintln!("stopped: neither `tc … netem` nor `nft` can lose packets here; on Debian: apt-get install nftables");
+            eprintln!(
+                "stopped: neither `tc … netem` nor `nft` can lose packets here; on Debian: apt-get install nftables"
+            );
             std::process::exit(69);
         }
         Self { description: format!("nftables: {loss} loss each way (this kernel has no netem, so no delay)") }

@@ -64,7 +64,12 @@ fn draft(danger: bool) -> Draft {
         calibrated: true,
         pass: PassTag::random(),
         frames_seen: 3,
-        model: ModelRef { name: "road".into(), version: "0.2.1".into(), sha256: "ab".repeat(32), trial_operation: true },
+        model: ModelRef {
+            name: "road".into(),
+            version: "0.2.1".into(),
+            sha256: "ab".repeat(32),
+            trial_operation: true,
+        },
         simulated: true,
         has_evidence: false,
     };
@@ -117,8 +122,10 @@ fn alarm_among_others(folder: &Path) -> Value {
     let end = AtomicBool::new(false);
     let times = std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| while !end.load(Ordering::Relaxed) {
-                spool.commit(vec![draft(false)]).unwrap();
+            scope.spawn(|| {
+                while !end.load(Ordering::Relaxed) {
+                    spool.commit(vec![draft(false)]).unwrap();
+                }
             });
         }
         let times = timed(COMMITS, || drop(spool.commit(vec![draft(true)]).unwrap()));

@@ -9,6 +9,9 @@ pub mod failure;
 pub mod geo;
 pub mod schema;
 
+#[cfg(any(feature = "edge", feature = "central"))]
+pub mod mqtt;
+
 #[cfg(feature = "edge")]
 pub mod edge;
 

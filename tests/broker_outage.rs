@@ -1,70 +1,29 @@
-//! A broker that is killed while events flow loses nothing that the spool had taken, with and without persistence.
+//! A broker that is killed while events flow loses nothing that the spool had taken: with persistence, without, and with
+//! a disk on which it cannot write any more.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
-use tokio::sync::watch;
-use umsicht::edge::publish::{BrokerConfig, PublishStats, Publisher, delivered};
 use umsicht::edge::spool::Spool;
-use umsicht::schema::topic::TopicName;
-use umsicht::schema::{Event, EventId};
+use umsicht::mqtt::BrokerAddress;
 
-use crate::support::mosquitto::{Collected, Mosquitto, collect};
+use crate::support::device::{Device, STATUS, arrive};
+use crate::support::mosquitto::{Mosquitto, collect, free_port, persistence_in};
 use crate::support::{SMALL_SPOOL, damage, picture};
 
-const EVENTS: &str = "umsicht/1/soest/road/event/road.damage";
-const STATUS: &str = "umsicht/1/soest/bauhof-3/status";
-
-struct Edge {
-    spool: Arc<Spool>,
-    stats: watch::Receiver<PublishStats>,
-    stop: watch::Sender<bool>,
-    task: tokio::task::JoinHandle<()>,
+fn plain(port: u16) -> BrokerAddress {
+    BrokerAddress::plain("127.0.0.1", port)
 }
 
-impl Edge {
-    fn start(folder: &std::path::Path, port: u16) -> Self {
-        let spool = Arc::new(Spool::open(folder, SMALL_SPOOL).unwrap().0);
-        let broker = BrokerConfig { host: "127.0.0.1".into(), port, client_id: "edge".into() };
-        let name = |n: &str| TopicName::new(n).unwrap();
-        let publisher = Publisher::new(broker, name("soest"), name("bauhof-3"), Arc::clone(&spool));
-        let (stop, stopped) = watch::channel(false);
-        Self { spool, stats: publisher.stats(), stop, task: tokio::spawn(publisher.run(stopped)) }
-    }
-
-    async fn delivered(&mut self) {
-        let all = delivered(&self.spool, &mut self.stats);
-        tokio::time::timeout(Duration::from_secs(60), all).await.expect("everything is sent in time");
-    }
-
-    async fn stop(self) {
-        self.stop.send_replace(true);
-        tokio::time::timeout(Duration::from_secs(10), self.task).await.expect("it stops in time").unwrap();
-    }
-}
-
-fn ids(collected: &Collected) -> BTreeSet<EventId> {
-    collected.on(EVENTS).iter().map(|payload| Event::from_json(payload).unwrap().id).collect()
-}
-
-async fn arrive(collected: &Collected, expected: &BTreeSet<EventId>) {
-    let started = Instant::now();
-    while ids(collected) != *expected {
-        let missing = expected.difference(&ids(collected)).count();
-        assert!(started.elapsed() < Duration::from_secs(60), "{missing} of {} events did not arrive", expected.len());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-async fn kills_while_events_flow(persistence: bool) {
-    let Some(mut broker) = Mosquitto::start(persistence) else { return };
+async fn kills_while_events_flow(mut broker: Mosquitto) {
     let folder = tempfile::tempdir().unwrap();
     let collected = collect(broker.port());
-    let edge = Edge::start(folder.path(), broker.port());
+    let device = Device::start(folder.path(), plain(broker.port()));
     let mut committed = BTreeSet::new();
     for number in 0..400 {
-        committed.extend(edge.spool.commit(vec![damage(number, None)]).unwrap());
+        committed.extend(device.commit(number..number + 1));
         if number % 100 == 50 {
             broker.kill();
         }
@@ -74,20 +33,61 @@ async fn kills_while_events_flow(persistence: bool) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     arrive(&collected, &committed).await;
-    assert!(edge.stats.borrow().connections > 1, "the broker was really away");
-    edge.stop().await;
+    let stats = *device.stats.borrow();
+    assert!(stats.connections > 1, "the broker was really away");
+    assert!(stats.sent_again > 0, "what was on the way when it died is counted: {stats:?}");
+    device.stop().await;
     let (left, _) = Spool::open(folder.path(), SMALL_SPOOL).unwrap();
     assert!(left.is_empty(), "what arrived is not kept");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_broker_without_persistence_loses_nothing() {
-    kills_while_events_flow(false).await;
+    let Some(broker) = Mosquitto::start(false) else { return };
+    kills_while_events_flow(broker).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_broker_with_persistence_loses_nothing() {
-    kills_while_events_flow(true).await;
+    let Some(broker) = Mosquitto::start(true) else { return };
+    kills_while_events_flow(broker).await;
+}
+
+/// A file system of its own, so small that it can be filled; unmounted with the test.
+struct TinyDisk(tempfile::TempDir);
+
+impl TinyDisk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "none"]).arg(folder.path()).output();
+        if !mounted.is_ok_and(|output| output.status.success()) {
+            eprintln!("SKIPPED: only root may mount a small disk; a broker with a full disk was not tested");
+            return None;
+        }
+        Some(Self(folder))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for TinyDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).output();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_broker_with_a_full_disk_loses_nothing() {
+    let Some(disk) = TinyDisk::mount() else { return };
+    let port = free_port();
+    let configuration = format!("listener {port} 127.0.0.1\nallow_anonymous true\n{}", persistence_in(disk.path()));
+    let Some(broker) = Mosquitto::configured(port, |_| configuration) else { return };
+    let filler = disk.path().join("filler");
+    let filled = std::fs::write(&filler, vec![0; 1 << 20]);
+    assert!(filled.is_err(), "the disk is full");
+    kills_while_events_flow(broker).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,31 +95,26 @@ async fn pictures_follow_their_events_and_the_status_tells_the_end() {
     let Some(broker) = Mosquitto::start(false) else { return };
     let folder = tempfile::tempdir().unwrap();
     let collected = collect(broker.port());
-    let mut edge = Edge::start(folder.path(), broker.port());
+    let mut device = Device::start(folder.path(), plain(broker.port()));
     let picture = picture();
-    let id = edge.spool.commit(vec![damage(1, Some(picture.clone()))]).unwrap()[0];
+    let id = device.spool.commit(vec![damage(1, Some(picture.clone()))]).unwrap()[0];
     arrive(&collected, &BTreeSet::from([id])).await;
-    edge.delivered().await;
-    edge.stop().await;
-    let started = Instant::now();
-    let evidence = format!("umsicht/1/soest/road/evidence/{id}");
-    while collected.on(&evidence).is_empty() || collected.on(STATUS).len() < 2 {
-        assert!(started.elapsed() < Duration::from_secs(10), "only these arrived: {:?}", collected.topics());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(Some(&collected.on(&evidence)[0]), picture.to_jpeg().as_ref());
-    assert_eq!(collected.on(STATUS), [b"online".to_vec(), b"offline".to_vec()]);
+    device.delivered().await;
+    device.stop().await;
+    let evidence = collected.comes(&format!("umsicht/1/soest/road/evidence/{id}"), 1).await;
+    assert_eq!(Some(&evidence[0]), picture.to_jpeg().as_ref());
+    assert_eq!(collected.comes(STATUS, 2).await, [b"online".to_vec(), b"offline".to_vec()]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nobody_hears_is_said_again() {
     let Some(broker) = Mosquitto::start(false) else { return };
     let folder = tempfile::tempdir().unwrap();
-    let mut edge = Edge::start(folder.path(), broker.port());
-    let id = edge.spool.commit(vec![damage(1, None)]).unwrap()[0];
-    edge.stats.wait_for(|stats| stats.unheard > 0).await.unwrap();
-    assert!(!edge.spool.is_empty());
+    let mut device = Device::start(folder.path(), plain(broker.port()));
+    let expected = device.commit(1..2);
+    device.counts(|stats| stats.unheard > 0).await;
+    assert!(!device.spool.is_empty());
     let collected = collect(broker.port());
-    arrive(&collected, &BTreeSet::from([id])).await;
-    edge.stop().await;
+    arrive(&collected, &expected).await;
+    device.stop().await;
 }

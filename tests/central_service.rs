@@ -13,11 +13,12 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event as MqttEvent, MqttOptions};
 use time::macros::datetime;
-use umsicht::central::config::{Broker, CheckedConfig};
+use umsicht::central::config::CheckedConfig;
 use umsicht::central::store::DefectFilter;
 use umsicht::central::{Serving, serve};
 use umsicht::clock::SystemClock;
 use umsicht::geo::{Covariance, LatLon};
+use umsicht::mqtt::BrokerAddress;
 use umsicht::schema::event::EventData;
 use umsicht::schema::topic::TopicName;
 use umsicht::schema::{DamageClass, Event, EventId, EventKind, ModelRef, PassTag, RoadDamage, Topic};
@@ -36,7 +37,7 @@ fn config(folder: &tempfile::TempDir, broker_port: u16) -> CheckedConfig {
         site: site(),
         town_name: "Soest".into(),
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        broker: Broker { host: "127.0.0.1".into(), port: broker_port, login: None },
+        broker: BrokerAddress::plain("127.0.0.1", broker_port),
         database: folder.path().join("central.sqlite"),
         network: None,
         profile: None,

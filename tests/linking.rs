@@ -20,15 +20,17 @@ use time::macros::datetime;
 use umsicht::edge::batch::Batching;
 use umsicht::edge::judge::road::Sighting;
 use umsicht::edge::mask::NoPicture;
+use umsicht::edge::publish::{BrokerConfig, Publisher};
 use umsicht::edge::report::{PassId, Reporter};
 use umsicht::edge::spool::{Draft, MIN_QUOTA_BYTES, Spool, SpoolSettings};
 use umsicht::geo::{Covariance, EastNorth, LatLon, LocalFrame};
+use umsicht::mqtt::BrokerAddress;
 use umsicht::schema::device_tag::DeviceSecret;
 use umsicht::schema::event::EventData;
+use umsicht::schema::topic::TopicName;
 use umsicht::schema::{DamageClass, Event, EventId, ModelRef};
 
 use crate::support::mosquitto::Mosquitto;
-use crate::support::publisher;
 
 const VEHICLES: usize = 10;
 /// Of each.
@@ -84,7 +86,10 @@ async fn captured(batching: Batching) -> Option<(Truth, Vec<Seen>)> {
         let settings = SpoolSettings { quota_bytes: MIN_QUOTA_BYTES, batching, secret };
         let folder = folders.path().join(vehicle.to_string());
         let spool = Arc::new(Spool::open(&folder, settings).unwrap().0);
-        let publisher = publisher(broker.port(), &format!("vehicle-{vehicle}"), Arc::clone(&spool));
+        let address = BrokerAddress::plain("127.0.0.1", broker.port());
+        let link = BrokerConfig { address, client_id: format!("vehicle-{vehicle}") };
+        let name = |text: &str| TopicName::new(text).unwrap();
+        let publisher = Publisher::new(link, name("soest"), name(&format!("v{vehicle}")), Arc::clone(&spool));
         publishing.push(tokio::spawn(publisher.run(stopping.clone())));
         spools.push(spool);
     }
@@ -115,7 +120,8 @@ async fn captured(batching: Batching) -> Option<(Truth, Vec<Seen>)> {
     // Repetitions of one id say nothing new.
     let mut known = std::collections::HashSet::new();
     payloads.retain(|event| known.insert(event.id));
-    let seen = payloads.into_iter().map(|event| Seen { at: frame.local_from_latlon(event.data.damage().position), event });
+    let seen =
+        payloads.into_iter().map(|event| Seen { at: frame.local_from_latlon(event.data.damage().position), event });
     Some((truth, seen.collect()))
 }
 
@@ -161,7 +167,8 @@ fn ratios(truth: &Truth, seen: &[Seen]) -> Vec<(&'static str, f64)> {
     let vehicle = |at: usize| truth[&seen[at].event.id];
     let (mut chance, mut right, mut tried) = (0.0, BTreeMap::<&str, f64>::new(), 0);
     for at in 0..seen.len() {
-        let candidates: Vec<usize> = (0..seen.len()).filter(|other| is_within_reach(&seen[at], &seen[*other])).collect();
+        let candidates: Vec<usize> =
+            (0..seen.len()).filter(|other| is_within_reach(&seen[at], &seen[*other])).collect();
         let own = candidates.iter().filter(|other| vehicle(**other) == vehicle(at)).count();
         if own == 0 {
             continue;
@@ -233,7 +240,12 @@ fn drive(damages: &[Damage], dice: &mut ChaCha8Rng) -> Vec<Sighting> {
     let mut now = BEGIN;
     while sightings.len() < SIGHTINGS {
         // Straight on more often than not, and never back at once.
-        let turns = [(direction.0, direction.1), (direction.0, direction.1), (direction.1, direction.0), (-direction.1, -direction.0)];
+        let turns = [
+            (direction.0, direction.1),
+            (direction.0, direction.1),
+            (direction.1, direction.0),
+            (-direction.1, -direction.0),
+        ];
         let inside = |(east, north): (i32, i32)| (0..STREETS).contains(&east) && (0..STREETS).contains(&north);
         let next = |turn: (i32, i32)| (crossing.0 + turn.0, crossing.1 + turn.1);
         let open: Vec<(i32, i32)> = turns.into_iter().filter(|turn| inside(next(*turn))).collect();
@@ -277,7 +289,7 @@ fn sighting(damage: &Damage, direction: (i32, i32), now: OffsetDateTime, dice: &
         calibrated: true,
         frames_seen: dice.random_range(2..9),
         // All of one hour, as the payload says it.
-        best_seen_at: BEGIN + (now - BEGIN) % 3600,
+        best_seen_at: BEGIN + Duration::from_secs((now - BEGIN).whole_seconds().unsigned_abs() % 3600),
         picture: Err(NoPicture::NotInSight),
     }
 }

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use image::{Rgb, RgbImage};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use umsicht::schema::device_tag::hex as hexadecimal;
 use umsicht::edge::detection::Detection;
 use umsicht::edge::detector::Detector;
 use umsicht::edge::frame::CameraImage;
 use umsicht::edge::infer::{BackendChoice, BackendSettings, InferError, library};
+use umsicht::schema::device_tag::hex as hexadecimal;
 
 use crate::support::onnx::Attribute::{Number, Numbers};
 use crate::support::onnx::Network;

@@ -27,6 +27,7 @@ use umsicht::edge::publish::{BrokerConfig, Publisher, delivered};
 use umsicht::edge::report::PassId;
 use umsicht::edge::spool::{Part, Spool};
 use umsicht::geo::EastNorth;
+use umsicht::mqtt::BrokerAddress;
 use umsicht::schema::EventId;
 use umsicht::schema::topic::TopicName;
 use umsicht::world::drive::{Antenna, Drive, Gnss};
@@ -124,7 +125,7 @@ async fn of_a_poisoned_world_nothing_leaves_but_road() {
 
     let collected = collect(broker.port());
     let name = |text: &str| TopicName::new(text).unwrap();
-    let link = BrokerConfig { host: "127.0.0.1".into(), port: broker.port(), client_id: "edge".into() };
+    let link = BrokerConfig { address: BrokerAddress::plain("127.0.0.1", broker.port()), client_id: "edge".into() };
     let publisher = Publisher::new(link, name("soest"), name("bauhof-3"), Arc::clone(&spool));
     let (mut stats, (stop, stopped)) = (publisher.stats(), watch::channel(false));
     let publishing = tokio::spawn(publisher.run(stopped));

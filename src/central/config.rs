@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, ConfigError, Table};
+use crate::mqtt::BrokerAddress;
 use crate::schema::topic::TopicName;
 
 /// What `central.toml` says, after all of it was found to be right.
@@ -13,25 +14,12 @@ pub struct CheckedConfig {
     pub town_name: String,
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
-    pub broker: Broker,
+    pub broker: BrokerAddress,
     pub database: PathBuf,
     /// Imported at start when it differs from what was imported last.
     pub network: Option<PathBuf>,
     /// `None`: the profile that comes with the program.
     pub profile: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Broker {
-    pub host: String,
-    pub port: u16,
-    pub login: Option<Login>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Login {
-    pub user_name: String,
-    pub password_file: PathBuf,
 }
 
 pub fn read(path: &Path) -> Result<CheckedConfig, ConfigError> {
@@ -48,7 +36,7 @@ fn checked(root: &Table) -> Option<CheckedConfig> {
             text.parse::<SocketAddr>().map_err(|_| format!("{text:?} is no address and port; write \"127.0.0.1:8080\""))
         })
         .or(SocketAddr::from(([127, 0, 0, 1], 8080)));
-    let broker = broker(&root.table("broker"));
+    let broker = BrokerAddress::from_table(&root.table("broker"), Some("127.0.0.1"));
     let store = root.table("store");
     let database = store.path("database").required("database = \"/var/lib/umsicht/central.sqlite\"");
     let network = root.table("network").path("file").optional();
@@ -62,26 +50,6 @@ fn checked(root: &Table) -> Option<CheckedConfig> {
         network: network?,
         profile: profile?,
     })
-}
-
-fn broker(table: &Table) -> Option<Broker> {
-    let host = table.text("host").or("127.0.0.1".to_owned());
-    let port = table.integer("port", 1..=65_535).or(1883_u16);
-    let user_name = table.text("user_name").optional();
-    let password_file = table.path("password_file").optional();
-    let login = match (user_name?, password_file?) {
-        (Some(user_name), Some(password_file)) => Some(Login { user_name, password_file }),
-        (None, None) => None,
-        (Some(_), None) => {
-            table.wrong("user_name", "needs a password; write password_file = \"…\" beside it");
-            return None;
-        }
-        (None, Some(_)) => {
-            table.wrong("password_file", "needs a name; write user_name = \"…\" beside it");
-            return None;
-        }
-    };
-    Some(Broker { host: host?, port: port?, login })
 }
 
 #[cfg(test)]

@@ -14,11 +14,11 @@ use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish};
 use rumqttc::v5::{AsyncClient, Event as MqttEvent, EventLoop, MqttOptions};
 use tokio::sync::{mpsc, watch};
 
-use super::config::Broker;
 use super::devices::Devices;
 use super::message::{self, Message};
 use super::store::{Change, Incoming, Store};
 use crate::clock::Clock;
+use crate::mqtt::{BrokerAddress, BrokerFileError, advice};
 use crate::schema::Topic;
 use crate::schema::evidence::MAX_EVIDENCE_BYTES;
 use crate::schema::topic::TopicName;
@@ -64,12 +64,6 @@ impl IngestHealth {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum IngestError {
-    #[error("cannot read the broker password in {path}: {source}")]
-    Password { path: std::path::PathBuf, source: std::io::Error },
-}
-
 struct Arrived {
     publish: Publish,
     connection: u64,
@@ -77,24 +71,27 @@ struct Arrived {
 
 /// Starts both tasks. They end when `stop` becomes true; what was committed is acknowledged first.
 pub fn start(
-    broker: &Broker,
+    broker: &BrokerAddress,
     site: &TopicName,
     store: Store,
     devices: Arc<Devices>,
     clock: Arc<dyn Clock>,
     stop: watch::Receiver<bool>,
-) -> Result<(Arc<IngestHealth>, tokio::task::JoinHandle<()>), IngestError> {
-    let mut options = MqttOptions::new(format!("umsicht-central-{site}"), broker.host.clone(), broker.port);
+) -> Result<(Arc<IngestHealth>, tokio::task::JoinHandle<()>), BrokerFileError> {
+    if let Some(warning) = broker.warning() {
+        tracing::warn!("{warning}");
+    }
+    let way = broker.way()?;
+    let mut options = MqttOptions::new(format!("umsicht-central-{site}"), way.host, way.port);
+    options.set_transport(way.transport);
     options.set_keep_alive(KEEP_ALIVE);
     options.set_clean_start(false);
     options.set_session_expiry_interval(Some(SESSION_EXPIRY_SECONDS));
     options.set_receive_maximum(Some(RECEIVE_MAXIMUM));
     options.set_max_packet_size(Some(MAX_PACKET_BYTES));
     options.set_manual_acks(true);
-    if let Some(login) = &broker.login {
-        let password = std::fs::read_to_string(&login.password_file)
-            .map_err(|source| IngestError::Password { path: login.password_file.clone(), source })?;
-        options.set_credentials(login.user_name.clone(), password.trim_end_matches(['\r', '\n']));
+    if let Some((user_name, password)) = way.user_name_and_password {
+        options.set_credentials(user_name, password);
     }
     let (client, connection) = AsyncClient::new(options, QUEUE);
     let health = Arc::new(IngestHealth::default());
@@ -103,7 +100,7 @@ pub fn start(
     let filters: Vec<Filter> =
         Topic::subscriptions(site).into_iter().map(|path| Filter::new(path, QoS::AtLeastOnce)).collect();
     let poller = Poller {
-        address: format!("{}:{}", broker.host, broker.port),
+        address: broker.clone(),
         client: client.clone(),
         filters,
         queue,
@@ -121,7 +118,7 @@ pub fn start(
 }
 
 struct Poller {
-    address: String,
+    address: BrokerAddress,
     client: AsyncClient,
     filters: Vec<Filter>,
     queue: mpsc::Sender<Arrived>,
@@ -160,7 +157,8 @@ impl Poller {
                 Err(error) => {
                     self.health.connected.store(false, Ordering::Relaxed);
                     if !std::mem::replace(&mut complained, true) {
-                        tracing::warn!(broker = %self.address, %error, "no connection to the broker; trying again");
+                        let advice = advice(&self.address, &error.to_string());
+                        tracing::warn!(broker = %self.address, %error, "no connection; trying again ({advice})");
                     }
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}

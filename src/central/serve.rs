@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::api::{Api, guard};
 use super::config::CheckedConfig;
 use super::devices::Devices;
-use super::ingest::{self, IngestError, IngestHealth};
+use super::ingest::{self, IngestHealth};
 use super::network::{NetworkError, read_sections};
 use super::profile::Profile;
 use super::store::{Store, StoreError};
@@ -22,6 +22,7 @@ use super::ui;
 use crate::clock::Clock;
 use crate::config::ConfigError;
 use crate::failure::Failure;
+use crate::mqtt::BrokerFileError;
 use crate::schema::device_tag::hex;
 
 /// How long running requests may take to finish after the end was asked for.
@@ -36,7 +37,7 @@ pub enum ServeError {
     #[error(transparent)]
     Network(#[from] NetworkError),
     #[error(transparent)]
-    Ingest(#[from] IngestError),
+    Broker(#[from] BrokerFileError),
     #[error("cannot listen on {address}: {source}; is another program there? Set [http] listen to a free port")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("the web server ended: {0}")]
@@ -47,7 +48,7 @@ impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
         match error {
             ServeError::Config(e) => e.into(),
-            ServeError::Ingest(_) => Self::usage(error),
+            ServeError::Broker(_) => Self::usage(error),
             ServeError::Store(StoreError::Corrupt(_) | StoreError::Migration { .. }) | ServeError::Network(_) => {
                 Self::data(error)
             }

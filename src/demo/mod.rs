@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tokio::sync::watch;
 
-use crate::central::config::{Broker, CheckedConfig};
+use crate::central::config::CheckedConfig;
 use crate::central::model::Defect;
 use crate::central::serve::{Serving, serve};
 use crate::central::store::{DefectFilter, Store};
@@ -34,6 +34,7 @@ use crate::edge::publish::{BrokerConfig, Publisher};
 use crate::edge::report::PassId;
 use crate::edge::spool::{Spool, SpoolSettings};
 use crate::failure::Failure;
+use crate::mqtt::BrokerAddress;
 use crate::schema::topic::TopicName;
 
 use broker::{BrokerError, PrivateBroker};
@@ -205,7 +206,7 @@ async fn open_town(
         site: name("demo")?,
         town_name: if input.is_simulated() { "Simulierte Stadt".into() } else { "Demo".into() },
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-        broker: Broker { host: Ipv4Addr::LOCALHOST.to_string(), port: broker.port(), login: None },
+        broker: address_of(broker),
         database: folder.join("central.sqlite"),
         network: input.network().map(Path::to_owned),
         profile: None,
@@ -223,11 +224,11 @@ async fn open_town(
 }
 
 fn device_link(broker: &PrivateBroker) -> BrokerConfig {
-    BrokerConfig {
-        host: Ipv4Addr::LOCALHOST.to_string(),
-        port: broker.port(),
-        client_id: "umsicht-demo-vehicle".into(),
-    }
+    BrokerConfig { address: address_of(broker), client_id: "umsicht-demo-vehicle".into() }
+}
+
+fn address_of(broker: &PrivateBroker) -> BrokerAddress {
+    BrokerAddress::plain(&Ipv4Addr::LOCALHOST.to_string(), broker.port())
 }
 
 fn say_hello(command: &Command, input: &Input, address: SocketAddr, backend: &str) {

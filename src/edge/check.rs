@@ -5,8 +5,6 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rumqttc::v5::mqttbytes::v5::Packet;
-use rumqttc::v5::{AsyncClient, Event, MqttOptions};
 use time::OffsetDateTime;
 
 use crate::edge::batch::Batching;
@@ -14,9 +12,11 @@ use crate::edge::config::{EdgeConfig, SpoolConfig};
 use crate::edge::detector::Detector;
 use crate::edge::fix::FixLog;
 use crate::edge::frame::CameraImage;
+use crate::edge::link::{self, LinkError, LinkEvent, Settings, Version, VersionDoubt};
 use crate::edge::mask::privacy_model;
 use crate::edge::publish::BrokerConfig;
 use crate::edge::source::{self, SourceError};
+use crate::mqtt::{BrokerFileError, advice};
 
 const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -219,31 +219,63 @@ fn free_bytes(folder: &Path) -> Option<u64> {
     String::from_utf8(output.stdout).ok()?.lines().nth(1)?.trim().parse().ok()
 }
 
-fn broker_verdict(broker: &BrokerConfig) -> Verdict {
-    let address = format!("{}:{}", broker.host, broker.port);
-    let advice = "is it running, is the port open, are broker.host and broker.port right?";
+/// Connects as the service would, in MQTT 5 and, where the broker does not speak that, in 3.1.1.
+#[must_use]
+pub fn broker_verdict(broker: &BrokerConfig) -> Verdict {
+    let address = &broker.address;
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Verdict::Fail("the network's thread does not start".into());
     };
-    // Its own name: the same would throw out the service that may be running.
-    let mut options = MqttOptions::new(format!("{}-check", broker.client_id), &broker.host, broker.port);
-    options.set_connection_timeout(BROKER_TIMEOUT.as_secs());
-    let answer = runtime.block_on(async {
-        let (_client, mut connection) = AsyncClient::new(options, 1);
-        tokio::time::timeout(BROKER_TIMEOUT, async {
-            loop {
-                match connection.poll().await {
-                    Ok(Event::Incoming(Packet::ConnAck(_))) => return Ok(()),
-                    Ok(_) => {}
-                    Err(error) => return Err(error.to_string()),
-                }
-            }
-        })
-        .await
-    });
+    let answer = runtime.block_on(reach(broker));
+    let how = |version: Version| {
+        let encrypted = if address.is_encrypted() { "encrypted" } else { "not encrypted" };
+        format!("{address} answers, MQTT {}, {encrypted}", version.name())
+    };
     match answer {
-        Ok(Ok(())) => Verdict::Ok(format!("{address} answers")),
-        Ok(Err(error)) => Verdict::Fail(format!("{address} refuses: {error}; {advice}")),
-        Err(_) => Verdict::Fail(format!("{address} does not answer within {} s; {advice}", BROKER_TIMEOUT.as_secs())),
+        Ok(Ok(version)) => match (version, address.warning()) {
+            (Version::V311, _) => Verdict::Warn(format!(
+                "{}; in this version a broker cannot tell that nobody listens or that it refuses an event",
+                how(version)
+            )),
+            (_, Some(warning)) => Verdict::Warn(format!("{}; {warning}", how(version))),
+            (_, None) => Verdict::Ok(how(version)),
+        },
+        Ok(Err(error)) => Verdict::Fail(format!("{address}: {error}; {}", advice(address, &error.text))),
+        Err(error) => Verdict::Fail(error.to_string()),
+    }
+}
+
+/// The version in which the broker answers.
+async fn reach(broker: &BrokerConfig) -> Result<Result<Version, LinkError>, BrokerFileError> {
+    let error = match greet(broker, Version::V5).await? {
+        Ok(()) => return Ok(Ok(Version::V5)),
+        Err(error) => error,
+    };
+    if error.version == VersionDoubt::None {
+        return Ok(Err(error));
+    }
+    // When the older version does not work either, it was not the version: the first error is the one to tell.
+    Ok(greet(broker, Version::V311).await?.map(|()| Version::V311).map_err(|_| error))
+}
+
+/// Outer error: the settings' files; inner one: the broker.
+async fn greet(broker: &BrokerConfig, version: Version) -> Result<Result<(), LinkError>, BrokerFileError> {
+    let settings = Settings {
+        // Its own name: the same would throw out the service that may be running.
+        client_id: &format!("{}-check", broker.client_id),
+        keep_alive: BROKER_TIMEOUT,
+        connect_timeout: BROKER_TIMEOUT,
+        max_incoming_bytes: 1024,
+        max_outgoing_bytes: 1024,
+        last_will: None,
+        queue: 1,
+    };
+    let (_client, mut connection) = link::open(version, broker.address.way()?, &settings);
+    loop {
+        match connection.next().await {
+            Ok(LinkEvent::Connected { .. }) => return Ok(Ok(())),
+            Ok(_) => {}
+            Err(error) => return Ok(Err(error)),
+        }
     }
 }

@@ -12,11 +12,13 @@ use crate::edge::camera::{Camera, Intrinsics, Mounting};
 use crate::edge::danger::DangerProfile;
 use crate::edge::fix::DEFAULT_MAX_GAP_MILLIS;
 use crate::edge::infer::{BackendChoice, BackendSettings};
+use crate::edge::link::policy::LinkPolicy;
 use crate::edge::locate::AntennaOffset;
 use crate::edge::publish::BrokerConfig;
 use crate::edge::source::SourceConfig;
 use crate::edge::source::images::Timing;
 use crate::edge::spool::{MIN_QUOTA_BYTES, SpoolSettings};
+use crate::mqtt::BrokerAddress;
 use crate::schema::device_tag::DeviceSecret;
 use crate::schema::topic::TopicName;
 
@@ -39,6 +41,7 @@ pub struct EdgeConfig {
     pub model: ModelConfig,
     pub spool: SpoolConfig,
     pub broker: BrokerConfig,
+    pub link: LinkPolicy,
 }
 
 /// What happens to frames that come faster than they are judged.
@@ -152,6 +155,7 @@ impl EdgeConfig {
         let model = model(&root.table("model"));
         let spool = spool(&root.table("spool"));
         let broker = broker(&root.table("broker"), site.as_ref(), device.as_ref());
+        let link = LinkPolicy::from_table(&root.table("link"));
         Some(Self {
             site: site?,
             device: device?,
@@ -164,6 +168,7 @@ impl EdgeConfig {
             model: model?,
             spool: spool?,
             broker: broker?,
+            link: link?,
         })
     }
 }
@@ -320,11 +325,10 @@ fn spool(table: &Table) -> Option<SpoolConfig> {
 }
 
 fn broker(table: &Table, site: Option<&TopicName>, device: Option<&TopicName>) -> Option<BrokerConfig> {
-    let host = table.text("host").required("host = \"broker.example.org\"");
-    let port = table.integer("port", 1..=65_535_u16).or(1883);
     let client_id = table.text("client_id").optional();
+    let address = BrokerAddress::from_table(table, None);
     let from_names = || Some(format!("umsicht-{}-{}", site?, device?));
-    Some(BrokerConfig { host: host?, port: port?, client_id: client_id?.or_else(from_names)? })
+    Some(BrokerConfig { address: address?, client_id: client_id?.or_else(from_names)? })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Flow, and import order:
 //! source → frame (+ fix, captured_at) → preprocess → infer → postprocess, extent → locate → anonymise → track → judge →
-//! report → pass → batch → spool → publish.
+//! report → pass → batch → spool → link → publish.
 
 pub mod anonymise;
 pub mod batch;
@@ -18,6 +18,7 @@ pub mod fix;
 pub mod frame;
 pub mod infer;
 pub mod judge;
+pub mod link;
 pub mod locate;
 pub mod mask;
 pub mod pass;

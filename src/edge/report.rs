@@ -353,9 +353,8 @@ mod tests {
     #[test]
     fn an_ordinal_holds_for_one_cell_and_one_hour() {
         let one = reporter("a");
-        let at = |lat: f64, seconds: u64| {
-            one.ordinal(LatLon { lat, lon: 8.00075 }, START + Duration::from_secs(seconds))
-        };
+        let at =
+            |lat: f64, seconds: u64| one.ordinal(LatLon { lat, lon: 8.00075 }, START + Duration::from_secs(seconds));
         assert_eq!(at(50.0002, 0), at(50.0008, 1800), "two visits of one batch");
         assert_ne!(at(50.0002, 0), at(50.0012, 0), "another cell");
         assert_ne!(at(50.0002, 0), at(50.0002, 3600), "another hour");

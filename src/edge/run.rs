@@ -16,12 +16,14 @@ use crate::edge::judge::road::RoadJudgeConfig;
 use crate::edge::mask::Guard;
 use crate::edge::pass::Pass;
 use crate::edge::pipeline::{Counters, Outbox, PipelineError, Playback, RoadPipeline};
-use crate::edge::publish::{Publisher, delivered};
+use crate::edge::publish::{HealthSource, Publisher, delivered};
 use crate::edge::replay::read_fixes;
 use crate::edge::report::PassId;
 use crate::edge::source;
 use crate::edge::spool::{Spool, SpoolError};
 use crate::failure::Failure;
+use crate::schema::DeviceHealth;
+use crate::schema::health::SpoolHealth;
 
 /// What is left when a run fails or is stopped is given so long to be sent; the rest goes at the next start.
 const FAREWELL: Duration = Duration::from_secs(8);
@@ -48,7 +50,9 @@ pub fn run(config: &EdgeConfig, pass_id: Option<PassId>) -> Result<(), Failure> 
         .build()
         .map_err(|e| Failure::unavailable(format!("cannot start the network's thread: {e}")))?;
     let publisher =
-        Publisher::new(config.broker.clone(), config.site.clone(), config.device.clone(), Arc::clone(&spool));
+        Publisher::new(config.broker.clone(), config.site.clone(), config.device.clone(), Arc::clone(&spool))
+            .with_policy(config.link.clone())
+            .with_health(health(&spool, config.spool.quota_bytes));
     let mut stats = publisher.stats();
     let (end, ended) = watch::channel(false);
     let publishing = runtime.spawn(publisher.run(ended));
@@ -70,6 +74,16 @@ pub fn run(config: &EdgeConfig, pass_id: Option<PassId>) -> Result<(), Failure> 
         }
     });
     judged
+}
+
+fn health(spool: &Arc<Spool>, quota_bytes: u64) -> HealthSource {
+    let spool = Arc::clone(spool);
+    Box::new(move || {
+        let stats = spool.stats();
+        let (items, bytes_on_disk) = (stats.items as u64, stats.bytes_on_disk);
+        let spool = SpoolHealth { items, bytes_on_disk, quota_bytes, ..SpoolHealth::default() };
+        DeviceHealth { program: crate::VERSION.into(), spool, ..DeviceHealth::default() }
+    })
 }
 
 fn judge(config: &EdgeConfig, pass_id: Option<PassId>, spool: &Arc<Spool>, stop: &AtomicBool) -> Result<(), Failure> {

@@ -86,6 +86,12 @@ impl Topic {
     pub fn subscriptions(site: &TopicName) -> Vec<String> {
         ["event/+", "evidence/+", "health", "status"].iter().map(|rest| format!("{ROOT}/{site}/+/{rest}")).collect()
     }
+
+    /// Subscription of a device for the commands to it.
+    #[must_use]
+    pub fn commands(site: &TopicName, device: &TopicName) -> String {
+        format!("{ROOT}/{site}/{device}/command/+")
+    }
 }
 
 impl fmt::Display for Topic {
@@ -147,11 +153,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_built_is_parsed(site in name(), device in name(), kind in prop::sample::select(&EventKind::ALL[..])) {
+        fn what_is_built_is_parsed(site in name(), device in name(), name in name(), kind in prop::sample::select(&EventKind::ALL[..])) {
             for topic in [
                 Topic::of_event(&site, &device, kind),
                 Topic::RoadEvidence { site: site.clone(), event_id: EventId::random() },
                 Topic::DeviceStatus { site: site.clone(), device: device.clone() },
+                Topic::DeviceCommand { site: site.clone(), device: device.clone(), name: name.clone() },
             ] {
                 prop_assert_eq!(topic.to_string().parse::<Topic>(), Ok(topic));
             }

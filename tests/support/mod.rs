@@ -1,9 +1,13 @@
 //! What several promises need: a real Mosquitto that can be killed, a subscriber that collects, events to send.
 
+pub mod authority;
 pub mod clip;
 pub mod demo;
+pub mod device;
 pub mod mosquitto;
+pub mod old_broker;
 pub mod onnx;
+pub mod websocket;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -52,7 +56,8 @@ pub fn picture() -> RedactedImage {
 }
 
 /// A spool of the least size, from which everything leaves at once.
-pub const SMALL_SPOOL: SpoolSettings = SpoolSettings { quota_bytes: MIN_QUOTA_BYTES, batching: Batching::Off, secret: None };
+pub const SMALL_SPOOL: SpoolSettings =
+    SpoolSettings { quota_bytes: MIN_QUOTA_BYTES, batching: Batching::Off, secret: None };
 
 /// A damage; `number` tells it from others.
 pub fn damage(number: u32, picture: Option<RedactedImage>) -> Draft {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -25,15 +26,20 @@ impl Mosquitto {
 
     /// On a port that was told to somebody before.
     pub fn start_on(port: u16, persistence: bool) -> Option<Self> {
+        Self::configured(port, |folder| {
+            let mut text = format!("listener {port} 127.0.0.1\nallow_anonymous true\n");
+            if persistence {
+                text += &persistence_in(folder);
+            }
+            text
+        })
+    }
+
+    /// With a configuration that puts a listener on `port`; `text` gets the folder that the broker has to itself.
+    pub fn configured(port: u16, text: impl FnOnce(&Path) -> String) -> Option<Self> {
         let program = Self::program()?;
         let folder = tempfile::tempdir().unwrap();
-        let mut text = format!("listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nuser root\n");
-        if persistence {
-            let location = folder.path().display();
-            text += &format!(
-                "persistence true\npersistence_location {location}/\nautosave_on_changes true\nautosave_interval 1\n"
-            );
-        }
+        let text = format!("max_queued_messages 0\nuser root\n{}", text(folder.path()));
         std::fs::write(folder.path().join("mosquitto.conf"), text).unwrap();
         let mut broker = Self { folder, port, process: None };
         broker.launch(&program);
@@ -90,6 +96,12 @@ impl Drop for Mosquitto {
     }
 }
 
+/// The lines that make a broker keep its sessions in `folder`.
+pub fn persistence_in(folder: &Path) -> String {
+    let location = folder.display();
+    format!("persistence true\npersistence_location {location}/\nautosave_on_changes true\nautosave_interval 1\n")
+}
+
 /// A loopback port that nobody uses at the moment.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -97,11 +109,30 @@ pub fn free_port() -> u16 {
 
 /// Payloads by topic and in the order of arrival; doubles included.
 #[derive(Clone, Default)]
-pub struct Collected(Arc<Mutex<BTreeMap<String, Vec<Vec<u8>>>>>);
+pub struct Collected(Arc<Mutex<BTreeMap<String, Vec<Vec<u8>>>>>, Arc<AtomicBool>);
 
 impl Collected {
     pub fn on(&self, topic: &str) -> Vec<Vec<u8>> {
         self.0.lock().unwrap().get(topic).cloned().unwrap_or_default()
+    }
+
+    /// Waits until the broker knows that somebody listens.
+    pub async fn listens(&self) {
+        let started = Instant::now();
+        while !self.1.load(Ordering::Relaxed) {
+            assert!(started.elapsed() < Duration::from_secs(10), "no subscription");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until `count` messages have come under a topic.
+    pub async fn comes(&self, topic: &str, count: usize) -> Vec<Vec<u8>> {
+        let started = Instant::now();
+        while self.on(topic).len() < count {
+            assert!(started.elapsed() < Duration::from_secs(30), "only these arrived: {:?}", self.topics());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.on(topic)
     }
 
     pub fn topics(&self) -> Vec<String> {
@@ -121,6 +152,7 @@ pub fn collect(port: u16) -> Collected {
         loop {
             match connection.poll().await {
                 Ok(Event::Incoming(Packet::ConnAck(_))) => client.try_subscribe("umsicht/#", QoS::AtLeastOnce).unwrap(),
+                Ok(Event::Incoming(Packet::SubAck(_))) => keep.1.store(true, Ordering::Relaxed),
                 Ok(Event::Incoming(Packet::Publish(message))) => {
                     let topic = String::from_utf8(message.topic.to_vec()).unwrap();
                     keep.0.lock().unwrap().entry(topic).or_default().push(message.payload.to_vec());
@@ -131,4 +163,11 @@ pub fn collect(port: u16) -> Collected {
         }
     });
     collected
+}
+
+/// Says something once, as another client, and waits for the acknowledgement.
+pub async fn say(port: u16, topic: &str, payload: &[u8]) {
+    let (client, mut connection) = AsyncClient::new(MqttOptions::new("speaker", "127.0.0.1", port), 10);
+    client.try_publish(topic, QoS::AtLeastOnce, false, payload.to_vec()).unwrap();
+    while !matches!(connection.poll().await.unwrap(), Event::Incoming(Packet::PubAck(_))) {}
 }

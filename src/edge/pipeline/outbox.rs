@@ -70,7 +70,10 @@ impl Mailbag {
     fn bound(&mut self) {
         let too_many = self.waiting.len().saturating_sub(MAX_EVENTS);
         if too_many > 0 {
-            tracing::error!(count = too_many, "events are lost: the disk takes none and there are too many for the memory");
+            tracing::error!(
+                count = too_many,
+                "events are lost: the disk takes none and there are too many for the memory"
+            );
             self.waiting.drain(..too_many);
         }
         let pictures = self.waiting.iter_mut().rev().filter(|draft| draft.picture.is_some());

@@ -180,7 +180,8 @@ fn flipped_bits_cost_a_record_and_are_counted() {
         let lost = committed.len() - found.len();
         // A byte of a header costs nothing when the records are sound, one in a record costs that record.
         assert!(lost <= 1, "{lost} events were lost by one bit in {name}");
-        let told = spool.stats().losses.unreadable as usize + recovery.set_aside.len() + usize::from(recovery.torn_bytes > 0);
+        let told =
+            spool.stats().losses.unreadable as usize + recovery.set_aside.len() + usize::from(recovery.torn_bytes > 0);
         assert!(lost == 0 || told > 0, "a loss that nobody is told of");
         let stats = spool.stats();
         waiting(&spool).iter().for_each(|item| spool.acknowledge(item.ticket));

@@ -127,7 +127,8 @@ impl State {
 
 impl Content {
     fn survivor(&self, dice: &mut impl Rng) -> Self {
-        let length = if self.now.len() == self.durable.len() || dice.random() { self.now.len() } else { self.durable.len() };
+        let length =
+            if self.now.len() == self.durable.len() || dice.random() { self.now.len() } else { self.durable.len() };
         let mut found = self.durable.clone();
         found.resize(length, 0);
         let share = dice.random_range(0.0..=1.0);
@@ -205,7 +206,8 @@ impl DiskFile for FaultyFile {
     fn read_exact_at(&self, to: &mut [u8], at: u64) -> io::Result<()> {
         self.with(|content| {
             let at = usize::try_from(at).unwrap();
-            let from = content.now.get(at..at + to.len()).ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+            let from =
+                content.now.get(at..at + to.len()).ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
             to.copy_from_slice(from);
             Ok(())
         })?

@@ -7,9 +7,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
+use crate::edge::spool::item::{Losses, Priority, Ticket};
 use crate::edge::spool::record::{Located, Part};
 use crate::edge::spool::segment::Segment;
-use crate::edge::spool::item::{Losses, Priority, Ticket};
 use crate::schema::EventKind;
 
 /// Where an item lies.
@@ -235,6 +235,15 @@ impl Index {
             }
         }
         None
+    }
+
+    /// Keeps an item that is ready from being handed out until it is given back.
+    pub fn hold(&mut self, ticket: Ticket) {
+        let queue = &mut self.queues[ticket.priority as usize];
+        if queue.find(ticket.sequence).is_some() {
+            queue.ready.retain(|sequence| *sequence != ticket.sequence);
+            self.in_flight.insert(ticket);
+        }
     }
 
     /// Not delivered: it is sent again, before all others of its priority.

@@ -9,9 +9,9 @@ use time::OffsetDateTime;
 
 use super::record::Part;
 use crate::edge::anonymise::RedactedImage;
+use crate::schema::device_tag::DeviceSecret;
 use crate::schema::event::EventData;
 use crate::schema::evidence::MAX_EVIDENCE_BYTES;
-use crate::schema::device_tag::DeviceSecret;
 use crate::schema::{Event, EventId, EventKind, Ordinal};
 
 /// How urgent an item is; the first is the most urgent. The numbers are part of the format on disk.
@@ -174,4 +174,3 @@ impl SpoolError {
         matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
     }
 }
-

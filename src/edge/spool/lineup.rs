@@ -139,7 +139,12 @@ mod tests {
             items
         };
         std::thread::scope(|scope| {
-            let join = |item, alone| scope.spawn({ let lineup = &lineup; move || lineup.join(item, alone, write) });
+            let join = |item, alone| {
+                scope.spawn({
+                    let lineup = &lineup;
+                    move || lineup.join(item, alone, write)
+                })
+            };
             let first = join(0, false);
             while !lineup.lock().writing {
                 std::thread::sleep(Duration::from_millis(1));

@@ -40,9 +40,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use self::disk::{Disk, Folder};
-use self::index::{Index, Place};
 #[cfg(test)]
 pub(in crate::edge) use self::fault::FaultyDisk;
+use self::index::{Index, Place};
 pub use self::item::{Draft, Losses, Outgoing, Priority, Recovery, SpoolError, Stats, Ticket};
 use self::lineup::Lineup;
 pub use self::record::Part;
@@ -97,7 +97,8 @@ pub struct Spool {
 impl Spool {
     /// Opens or creates the spool in `folder`.
     pub fn open(folder: &Path, settings: SpoolSettings) -> Result<(Self, Recovery), SpoolError> {
-        let failed = |doing| move |source| SpoolError::Io { folder: folder.to_owned(), doing, source: Arc::new(source) };
+        let failed =
+            |doing| move |source| SpoolError::Io { folder: folder.to_owned(), doing, source: Arc::new(source) };
         fs::create_dir_all(folder).map_err(failed("created"))?;
         let lock = File::create(folder.join(LOCK)).map_err(failed("locked"))?;
         match lock.try_lock() {
@@ -207,7 +208,10 @@ impl Spool {
             }
             let mut index = self.lock_index();
             if index.place_of(ticket) == Some(place) {
-                tracing::error!(priority = ticket.priority.name(), "an item of the spool cannot be read back; it is lost");
+                tracing::error!(
+                    priority = ticket.priority.name(),
+                    "an item of the spool cannot be read back; it is lost"
+                );
                 index.remove(ticket);
                 index.losses.unreadable += 1;
                 index.unreadable_unwritten.push(ticket.sequence);
@@ -240,6 +244,11 @@ impl Spool {
     pub fn give_back(&self, ticket: Ticket) {
         self.lock_index().give_back(ticket);
         self.changed.notify_waiters();
+    }
+
+    /// Takes it as if it were on its way, until it is given back.
+    pub fn hold(&self, ticket: Ticket) {
+        self.lock_index().hold(ticket);
     }
 
     /// The connection is gone: all that was on its way is to be sent again. Returns how many.
@@ -300,6 +309,12 @@ impl Spool {
         let mut index = self.lock_index();
         index.release_due(self.millis());
         index.outstanding(pictures)
+    }
+
+    /// Pictures that could be sent if the link let them out.
+    #[must_use]
+    pub fn ready_pictures(&self) -> usize {
+        self.lock_index().ready_pictures()
     }
 
     #[must_use]

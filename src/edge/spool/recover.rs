@@ -66,7 +66,8 @@ pub(super) fn recover(disk: &dyn Disk, segment_bytes: u64, quota_bytes: u64) -> 
         index.segments.insert(number, Slot { segment: Arc::new(segment), live: 0, damaged: false });
     }
     index.losses = found.losses;
-    let reusable = index.segments.last_key_value().filter(|(n, s)| **n == last_number && s.segment.bytes() < segment_bytes);
+    let reusable =
+        index.segments.last_key_value().filter(|(n, s)| **n == last_number && s.segment.bytes() < segment_bytes);
     let (active_number, active, mut summary) = match (reusable, open_summary) {
         (Some((number, slot)), Some(summary)) => (*number, Arc::clone(&slot.segment), summary),
         _ => {

@@ -16,7 +16,8 @@ pub(super) fn event(evidence_bytes: Option<usize>) -> (Event, Option<Vec<u8>>) {
     (event, evidence_bytes.map(|n| vec![0xff; n]))
 }
 
-pub(super) const SMALL: SpoolSettings = SpoolSettings { quota_bytes: MIN_QUOTA_BYTES, batching: Batching::Off, secret: None };
+pub(super) const SMALL: SpoolSettings =
+    SpoolSettings { quota_bytes: MIN_QUOTA_BYTES, batching: Batching::Off, secret: None };
 
 fn open(folder: &Path) -> (Spool, Recovery) {
     Spool::open(folder, SMALL).unwrap()
@@ -252,8 +253,7 @@ fn full_segments_are_opened_by_their_summary_and_without_one_they_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let (committed, acknowledged) = {
         let (spool, _) = open(folder.path());
-        let committed: Vec<EventId> =
-            (0..800).flat_map(|_| spool.commit_encoded(vec![event(None)]).unwrap()).collect();
+        let committed: Vec<EventId> = (0..800).flat_map(|_| spool.commit_encoded(vec![event(None)]).unwrap()).collect();
         let done: Vec<Outgoing> = (0..300).map(|_| spool.take_next(true).unwrap().unwrap()).collect();
         done.iter().for_each(|item| spool.acknowledge(item.ticket));
         (committed, done.len())

@@ -277,7 +277,10 @@ impl Spool {
             let Ok(Some(Record::Item(item))) = record else {
                 let mut index = self.lock_index();
                 if index.remove(*ticket).is_some() {
-                    tracing::error!(priority = ticket.priority.name(), "an item of the spool cannot be read back; it is lost");
+                    tracing::error!(
+                        priority = ticket.priority.name(),
+                        "an item of the spool cannot be read back; it is lost"
+                    );
                     index.losses.unreadable += 1;
                     index.unreadable_unwritten.push(ticket.sequence);
                     index.mark_damaged(place.segment);
@@ -310,7 +313,8 @@ impl Spool {
         let before_bytes = {
             let mut index = self.lock_index();
             let before_bytes = index.bytes_on_disk();
-            let less_bytes = writer.room_bytes.min(before_bytes).saturating_sub(self.segment_bytes).max(LEAST_ROOM_BYTES);
+            let less_bytes =
+                writer.room_bytes.min(before_bytes).saturating_sub(self.segment_bytes).max(LEAST_ROOM_BYTES);
             writer.room_bytes = match index.room_for(urgency, 0, less_bytes / 4 * 3) {
                 Some(victims) => {
                     victims.into_iter().for_each(|victim| index.evict(victim));
