@@ -1,11 +1,14 @@
 # Umsicht: `make help` says what there is. Each target installs what it lacks (scripts/prepare.sh) and does nothing twice.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-all arm64 prepare-build prepare-demo prepare-test prepare-arm64
+.PHONY: help build demo test test-all bench faults arm64
+.PHONY: prepare-build prepare-demo prepare-test prepare-faults prepare-arm64
 .NOTPARALLEL:
 
 # Again and again until Ctrl-C, so that nobody has to hurry to see it.
 DEMO_ARGS ?= --loop
+# For a shorter trial: FAULTS_ARGS='--events 5000 --kills 10'.
+FAULTS_ARGS ?=
 ENV := source scripts/env.sh &&
 UI_SOURCES := $(shell find ui -path ui/node_modules -prune -o -path ui/dist -prune -o -type f -print 2>/dev/null)
 
@@ -30,10 +33,16 @@ test: prepare-test ui/node_modules/.package-lock.json ## formatting, lints, all 
 test-all: prepare-test prepare-arm64 ui/node_modules/.package-lock.json ## as test, and licences of dependencies, and aarch64
 	@scripts/test.sh all
 
+bench: build ## how fast the spool is, how much memory it takes and how much it writes, against bare appends
+	@$(ENV) cargo bench --locked --bench spool
+
+faults: prepare-faults build ## device, broker and town killed 200 times over a lossy link; needs root; writes target/faults.json
+	@$(ENV) cargo bench --locked --bench faults -- $(FAULTS_ARGS)
+
 arm64: prepare-arm64 ## the edge for aarch64 (Raspberry Pi, Jetson and others), its unit tests run under qemu
 	@scripts/arm64.sh
 
-prepare-build prepare-demo prepare-test prepare-arm64: prepare-%:
+prepare-build prepare-demo prepare-test prepare-faults prepare-arm64: prepare-%:
 	@scripts/prepare.sh $*
 
 # Not `npm ci`: some versions of npm refuse a lock file that leaves out optional packages of other systems.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what a make target lacks, and nothing that is there already.
 #
-#   scripts/prepare.sh build|demo|test|arm64
+#   scripts/prepare.sh build|demo|test|faults|arm64
 #
 # System packages come through apt (as root, or with sudo; with neither, the exact command is printed).
 # Everything else goes into the cache folder ($UMSICHT_CACHE, ~/.cache/umsicht) through pip, npm and cargo,
@@ -20,8 +20,9 @@ packages_for() {
         build) echo "$build" ;;
         demo) echo "$build $demo" ;;
         test) echo "$build $demo $test" ;;
+        faults) echo "$build mosquitto iproute2 nftables" ;;
         arm64) echo "$build gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static" ;;
-        *) stop 64 "prepare.sh knows build, demo, test and arm64, not '$1'" ;;
+        *) stop 64 "prepare.sh knows build, demo, test, faults and arm64, not '$1'" ;;
     esac
 }
 
@@ -107,7 +108,7 @@ prepare_pycocotools() {
     rm -rf "$work"
 }
 
-target=${1:?"say for which target: build, demo, test or arm64"}
+target=${1:?"say for which target: build, demo, test, faults or arm64"}
 # shellcheck disable=SC2046 # a list of words
 apt_install $(packages_for "$target")
 python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip

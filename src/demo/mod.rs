@@ -25,6 +25,7 @@ use crate::edge::batch::Batching;
 use crate::edge::config::FramePolicy;
 use crate::edge::danger::DangerProfile;
 use crate::edge::detector::Detector;
+use crate::edge::health::health;
 use crate::edge::infer::BackendSettings;
 use crate::edge::judge::road::RoadJudgeConfig;
 use crate::edge::mask::Guard;
@@ -120,7 +121,8 @@ async fn demo(command: Command) -> Result<(), Failure> {
     let town = open_town(&command, &input, &broker, folder.path(), stopping.clone()).await?;
     let spool = Spool::open(&folder.path().join("spool"), SPOOL).map_err(Failure::unavailable)?.0;
     let spool = Arc::new(spool);
-    let publisher = Publisher::new(device_link(&broker), name("demo")?, name("vehicle")?, Arc::clone(&spool));
+    let publisher = Publisher::new(device_link(&broker), name("demo")?, name("vehicle")?, Arc::clone(&spool))
+        .with_health(health(&spool, SPOOL.batching));
     let publishing = tokio::spawn(publisher.run(stopping));
 
     say_hello(&command, &input, town.address, &backend);
@@ -239,6 +241,7 @@ fn say_hello(command: &Command, input: &Input, address: SocketAddr, backend: &st
         None => eprintln!("no street network found: defects have no street; give one with --network"),
         Some(_) => {}
     }
+    eprintln!("batching is off: each event goes at once, as no device of a town should send it");
     if !command.headless {
         eprintln!("\n  map: http://{address}/   (stop with Ctrl-C)\n");
     }

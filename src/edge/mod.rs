@@ -16,6 +16,7 @@ pub mod detector;
 pub mod extent;
 pub mod fix;
 pub mod frame;
+pub mod health;
 pub mod infer;
 pub mod judge;
 pub mod link;

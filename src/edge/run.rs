@@ -12,18 +12,17 @@ use tokio::sync::watch;
 
 use crate::edge::config::EdgeConfig;
 use crate::edge::detector::Detector;
+use crate::edge::health::health;
 use crate::edge::judge::road::RoadJudgeConfig;
 use crate::edge::mask::Guard;
 use crate::edge::pass::Pass;
 use crate::edge::pipeline::{Counters, Outbox, PipelineError, Playback, RoadPipeline};
-use crate::edge::publish::{HealthSource, Publisher, delivered};
+use crate::edge::publish::{Publisher, delivered};
 use crate::edge::replay::read_fixes;
 use crate::edge::report::PassId;
 use crate::edge::source;
 use crate::edge::spool::{Spool, SpoolError};
 use crate::failure::Failure;
-use crate::schema::DeviceHealth;
-use crate::schema::health::SpoolHealth;
 
 /// What is left when a run fails or is stopped is given so long to be sent; the rest goes at the next start.
 const FAREWELL: Duration = Duration::from_secs(8);
@@ -52,7 +51,7 @@ pub fn run(config: &EdgeConfig, pass_id: Option<PassId>) -> Result<(), Failure> 
     let publisher =
         Publisher::new(config.broker.clone(), config.site.clone(), config.device.clone(), Arc::clone(&spool))
             .with_policy(config.link.clone())
-            .with_health(health(&spool, config.spool.quota_bytes));
+            .with_health(health(&spool, config.spool.batching));
     let mut stats = publisher.stats();
     let (end, ended) = watch::channel(false);
     let publishing = runtime.spawn(publisher.run(ended));
@@ -72,18 +71,12 @@ pub fn run(config: &EdgeConfig, pass_id: Option<PassId>) -> Result<(), Failure> 
         if tokio::time::timeout(FAREWELL, publishing).await.is_err() {
             tracing::warn!("the broker does not answer; what is left is sent at the next start");
         }
+        let waiting = spool.stats().waiting;
+        if waiting > 0 {
+            tracing::info!(waiting, "events wait for their batch ([spool] batch_minutes); they leave when the device runs again");
+        }
     });
     judged
-}
-
-fn health(spool: &Arc<Spool>, quota_bytes: u64) -> HealthSource {
-    let spool = Arc::clone(spool);
-    Box::new(move || {
-        let stats = spool.stats();
-        let (items, bytes_on_disk) = (stats.items as u64, stats.bytes_on_disk);
-        let spool = SpoolHealth { items, bytes_on_disk, quota_bytes, ..SpoolHealth::default() };
-        DeviceHealth { program: crate::VERSION.into(), spool, ..DeviceHealth::default() }
-    })
 }
 
 fn judge(config: &EdgeConfig, pass_id: Option<PassId>, spool: &Arc<Spool>, stop: &AtomicBool) -> Result<(), Failure> {
