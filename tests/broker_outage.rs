@@ -82,7 +82,9 @@ impl Drop for TinyDisk {
 async fn a_killed_broker_with_a_full_disk_loses_nothing() {
     let Some(disk) = TinyDisk::mount() else { return };
     let port = free_port();
-    let configuration = format!("listener {port} 127.0.0.1\nallow_anonymous true\n{}", persistence_in(disk.path()));
+    let persistence = persistence_in(disk.path());
+    let configuration =
+        format!("listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n{persistence}");
     let Some(broker) = Mosquitto::configured(port, |_| configuration) else { return };
     let filler = disk.path().join("filler");
     let filled = std::fs::write(&filler, vec![0; 1 << 20]);

@@ -33,21 +33,34 @@ fn start(more: &str) -> Option<Mosquitto> {
     Mosquitto::configured(port, |_| text)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_rules_forbid_stays() {
+async fn the_rules_forbid(more: &str) -> Option<PublishStats> {
     let (port, plain_port) = (free_port(), free_port());
     let broker = Mosquitto::configured(port, |folder| {
         let rules = folder.join("rules");
         std::fs::write(&rules, "topic write umsicht/1/soest/road/event/+\ntopic umsicht/1/soest/bauhof-3/#\n").unwrap();
         format!(
-            "per_listener_settings true\nlistener {plain_port} 127.0.0.1\nallow_anonymous true\n\
+            "per_listener_settings true\n{more}\nlistener {plain_port} 127.0.0.1\nallow_anonymous true\n\
              listener {port} 127.0.0.1\nallow_anonymous true\nacl_file {}\n",
             rules.display()
         )
-    });
-    let Some(_broker) = broker else { return };
+    })?;
     let stats = events_go_on(port, plain_port, |stats| stats.refused > 0).await;
-    assert_eq!((stats.refused, stats.connections), (1, 1), "it is said once, and nothing breaks: {stats:?}");
+    drop(broker);
+    assert_eq!(stats.refused, 1, "it is counted once: {stats:?}");
+    Some(stats)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_rules_forbid_stays() {
+    let Some(stats) = the_rules_forbid("").await else { return };
+    assert_eq!(stats.connections, 1, "nothing breaks: {stats:?}");
+}
+
+/// Mosquitto 2.0.11 says "not authorised" and then hangs up, with this setting, which is a common one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_broker_refuses_and_hangs_up_on_stays() {
+    let Some(stats) = the_rules_forbid("max_queued_messages 0").await else { return };
+    assert!((2..=3).contains(&stats.connections), "it is not tried on each connection: {stats:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -73,7 +73,10 @@ pub fn run(config: &EdgeConfig, pass_id: Option<PassId>) -> Result<(), Failure> 
         }
         let waiting = spool.stats().waiting;
         if waiting > 0 {
-            tracing::info!(waiting, "events wait for their batch ([spool] batch_minutes); they leave when the device runs again");
+            tracing::info!(
+                waiting,
+                "events wait for their batch ([spool] batch_minutes); they leave when the device runs again"
+            );
         }
     });
     judged

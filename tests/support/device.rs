@@ -33,6 +33,8 @@ impl Device {
     }
 
     pub fn with(folder: &Path, address: BrokerAddress, also: impl FnOnce(Publisher) -> Publisher) -> Self {
+        // A test that fails shows what the publisher logged; only the first device of a process sets it up.
+        let _ = tracing_subscriber::fmt().with_test_writer().try_init();
         let spool = Arc::new(Spool::open(folder, SMALL_SPOOL).unwrap().0);
         let name = |n: &str| TopicName::new(n).unwrap();
         let broker = BrokerConfig { address, client_id: "edge".into() };

@@ -27,7 +27,7 @@ impl Mosquitto {
     /// On a port that was told to somebody before.
     pub fn start_on(port: u16, persistence: bool) -> Option<Self> {
         Self::configured(port, |folder| {
-            let mut text = format!("listener {port} 127.0.0.1\nallow_anonymous true\n");
+            let mut text = format!("listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n");
             if persistence {
                 text += &persistence_in(folder);
             }
@@ -39,7 +39,7 @@ impl Mosquitto {
     pub fn configured(port: u16, text: impl FnOnce(&Path) -> String) -> Option<Self> {
         let program = Self::program()?;
         let folder = tempfile::tempdir().unwrap();
-        let text = format!("max_queued_messages 0\nuser root\n{}", text(folder.path()));
+        let text = format!("user root\n{}", text(folder.path()));
         std::fs::write(folder.path().join("mosquitto.conf"), text).unwrap();
         let mut broker = Self { folder, port, process: None };
         broker.launch(&program);

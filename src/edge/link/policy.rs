@@ -128,6 +128,26 @@ mod tests {
         assert!(!matches("wwan*", "wlan0") && !matches("eth0", "eth01") && !matches("ab*b", "ab"));
     }
 
+    #[test]
+    fn the_section_is_checked() {
+        let read = |text: &str| {
+            crate::config::parse(std::path::Path::new("edge.toml"), text, |root| {
+                LinkPolicy::from_table(&root.table("link"))
+            })
+        };
+        assert_eq!(read("").unwrap(), LinkPolicy::default());
+        let text = "[link]\nmax_bytes_per_second = 500\npictures = \"unmetered\"\nmetered_interfaces = [\"usb0\"]";
+        let metered_interfaces = vec!["usb0".to_owned()];
+        let expected =
+            LinkPolicy { max_bytes_per_second: Some(500), pictures: Pictures::Unmetered, metered_interfaces };
+        assert_eq!(read(text).unwrap(), expected);
+        let text = "[link]\nmax_bytes_per_second = 5\npictures = \"allways\"\nmetered_interfaces = [\"*a*\"]";
+        let error = read(text).unwrap_err().to_string();
+        for part in ["edge.toml:2: link.max_bytes", "did you mean \"always\"?", "edge.toml:4: link.metered"] {
+            assert!(error.contains(part), "{part} is not in {error}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_is_read_without_harm(text in "\\PC*(\n\\PC*)*") {

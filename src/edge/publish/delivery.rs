@@ -113,13 +113,13 @@ impl Delivery {
         if self.sent.is_empty() { Duration::ZERO } else { self.last_progress.elapsed() }
     }
 
-    /// The first item that the broker has not answered.
-    pub fn oldest_unanswered(&self) -> Option<Ticket> {
-        self.sent.iter().find_map(|(_, item)| *item)
+    /// Items that were sent and that the broker has not answered.
+    pub fn unanswered(&self) -> Vec<Ticket> {
+        self.sent.iter().filter_map(|(_, item)| *item).collect()
     }
 
     /// Items that were sent on this connection and must be sent again on the next.
     pub fn to_be_sent_again(&self) -> u64 {
-        (self.sent.iter().filter(|(_, item)| item.is_some()).count() + self.settling.len()) as u64
+        (self.unanswered().len() + self.settling.len()) as u64
     }
 }

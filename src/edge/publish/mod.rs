@@ -18,6 +18,7 @@ mod serve;
 mod stats;
 mod suspects;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ use crate::edge::link::choice::Choice;
 use crate::edge::link::policy::LinkPolicy;
 use crate::edge::link::throttle::Throttle;
 use crate::edge::link::{LinkError, VersionDoubt};
-use crate::edge::spool::{Spool, SpoolError};
+use crate::edge::spool::{Spool, SpoolError, Ticket};
 use crate::mqtt::{BrokerAddress, BrokerFileError, advice};
 use crate::schema::DeviceHealth;
 use crate::schema::topic::TopicName;
@@ -84,6 +85,8 @@ struct Memory {
     choice: Choice,
     suspects: Suspects,
     throttle: Option<Throttle>,
+    /// Items that the broker refused or that are too large for it; they are tried again now and then.
+    not_taken: BTreeSet<Ticket>,
 }
 
 impl Publisher {
@@ -129,6 +132,7 @@ impl Publisher {
             choice: Choice::default(),
             suspects: Suspects::default(),
             throttle: self.policy.throttle(Instant::now()),
+            not_taken: BTreeSet::new(),
         };
         let mut backoff = FIRST_BACKOFF;
         loop {

@@ -67,9 +67,8 @@ impl Publisher {
         if result.is_err() && talk.connected {
             let again = talk.delivery.to_be_sent_again();
             self.stats.send_modify(|stats| stats.sent_again += again);
-            let oldest = talk.delivery.oldest_unanswered();
-            if memory.suspects.broke_at(oldest, Instant::now()) {
-                self.refused(&format!("{oldest:?}"), "the connection breaks whenever it is sent; is it too large?");
+            if let Some(ticket) = memory.suspects.broke(&talk.delivery.unanswered(), Instant::now()) {
+                self.refused(memory, ticket, "the connection breaks whenever it is sent; is it too large?");
             }
         }
         result
@@ -116,7 +115,7 @@ impl Publisher {
             }
             match event {
                 LinkEvent::Connected { max_packet_bytes } => self.connected(memory, talk, max_packet_bytes),
-                LinkEvent::Acked(packet_id, verdict) => self.acknowledged(&mut talk.delivery, packet_id, verdict),
+                LinkEvent::Acked(packet_id, verdict) => self.acknowledged(memory, talk, packet_id, verdict),
                 LinkEvent::Sent(packet_id) => talk.delivery.was_sent(packet_id),
                 LinkEvent::Incoming { topic, payload } => self.command(&topic, payload),
                 LinkEvent::SignOfLife | LinkEvent::Disconnected | LinkEvent::Other => {}
@@ -169,13 +168,13 @@ impl Publisher {
     /// Hands items to the client as long as the window is open. The one place that chooses what leaves.
     fn fill(&self, memory: &mut Memory, talk: &mut Talk) -> Result<(), SpoolError> {
         talk.not_before = None;
-        while talk.delivery.outstanding() < WINDOW {
+        while talk.delivery.outstanding() < memory.suspects.window(WINDOW) {
             let Some(item) = self.spool.take_next(talk.pictures_go)? else { break };
             let topic = self.topic_of(&item).to_string();
             let bytes = topic.len() + item.payload.len() + PACKET_HEAD_BYTES;
             if bytes > talk.max_packet_bytes {
                 // It stays taken, so that it is not tried again on this connection.
-                self.too_large(&item, talk.max_packet_bytes);
+                self.too_large(memory, &item, talk.max_packet_bytes);
                 continue;
             }
             let now = Instant::now();
@@ -199,8 +198,10 @@ impl Publisher {
         Ok(())
     }
 
-    fn acknowledged(&self, delivery: &mut Delivery, packet_id: u16, verdict: Verdict) {
+    fn acknowledged(&self, memory: &mut Memory, talk: &mut Talk, packet_id: u16, verdict: Verdict) {
+        let delivery = &mut talk.delivery;
         let Some(ticket) = delivery.acknowledged(packet_id) else { return };
+        memory.suspects.answered(ticket);
         match verdict {
             Verdict::Taken => {
                 delivery.settles(ticket);
@@ -214,22 +215,30 @@ impl Publisher {
                 }
                 self.stats.send_modify(|stats| stats.unheard += 1);
             }
-            Verdict::Refused(reason) => self.refused(&name(ticket), &format!("the broker answered {reason}")),
+            Verdict::Refused(reason) => {
+                memory.suspects.stand_aside(ticket, Instant::now());
+                self.refused(memory, ticket, &format!("the broker answered {reason}"));
+            }
         }
     }
 
-    fn refused(&self, item: &str, why: &str) {
-        tracing::error!(item, "the broker does not take an item, it stays in the spool: {why}");
-        self.stats.send_modify(|stats| stats.refused += 1);
+    /// Items are counted once, however often they are tried.
+    fn refused(&self, memory: &mut Memory, ticket: Ticket, why: &str) {
+        if memory.not_taken.insert(ticket) {
+            tracing::error!(?ticket, "the broker does not take an item, it stays in the spool: {why}");
+            self.stats.send_modify(|stats| stats.refused += 1);
+        }
     }
 
-    fn too_large(&self, item: &Outgoing, limit_bytes: usize) {
-        let bytes = item.payload.len();
-        tracing::error!(
-            item = %item.id,
-            "an item of {bytes} bytes stays in the spool: the broker takes packets up to {limit_bytes}; raise its limit"
-        );
-        self.stats.send_modify(|stats| stats.too_large += 1);
+    fn too_large(&self, memory: &mut Memory, item: &Outgoing, limit_bytes: usize) {
+        if memory.not_taken.insert(item.ticket) {
+            let bytes = item.payload.len();
+            tracing::error!(
+                item = %item.id,
+                "an item of {bytes} bytes stays in the spool: the broker takes packets up to {limit_bytes}; raise its limit"
+            );
+            self.stats.send_modify(|stats| stats.too_large += 1);
+        }
     }
 
     fn command(&self, topic: &str, payload: Vec<u8>) {
@@ -283,10 +292,6 @@ impl Publisher {
 /// Whether a person must act on it: such items do not wait for the throttle.
 fn is_urgent(item: &Outgoing) -> bool {
     item.part == Part::Event && Priority::of(item.kind) <= Priority::Danger
-}
-
-fn name(ticket: Ticket) -> String {
-    format!("{ticket:?}")
 }
 
 /// Disconnects properly, so that the broker does not publish the last will.

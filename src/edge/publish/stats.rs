@@ -21,7 +21,7 @@ pub struct PublishStats {
     /// Sent while nobody listened; they are sent again.
     pub unheard: u64,
     /// Items that the broker refuses, in words or by breaking the connection again and again; they stay in the spool and
-    /// are tried later.
+    /// are tried later. Each counts once.
     pub refused: u64,
     /// Larger than the broker takes; they stay in the spool.
     pub too_large: u64,
