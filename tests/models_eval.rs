@@ -12,9 +12,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use umsicht::central::model::hexadecimal;
+use umsicht::edge::golden::Golden;
 use umsicht::edge::infer::model::Manifest;
 use umsicht::models::bench::Timing;
-use umsicht::models::golden::Golden;
 
 use crate::support::onnx::Attribute::{Number, Numbers};
 use crate::support::onnx::Network;

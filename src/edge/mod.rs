@@ -14,6 +14,7 @@ pub mod detector;
 pub mod extent;
 pub mod fix;
 pub mod frame;
+pub mod golden;
 pub mod infer;
 pub mod judge;
 pub mod locate;

@@ -9,7 +9,6 @@ pub mod cover;
 pub mod drive;
 pub mod eval;
 pub mod extent;
-pub mod golden;
 pub mod groups;
 pub mod labels;
 pub mod mask;
