@@ -145,6 +145,8 @@ async fn demo(command: Command) -> Result<(), Failure> {
                 simulated,
                 detector,
                 guard,
+                updates: None,
+                shadow: None,
                 outbox: Outbox::Spool(spool),
                 observer: observer(seen),
                 counters,

@@ -27,6 +27,8 @@ pub mod publish;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod shadow;
 pub mod source;
 pub mod spool;
 pub mod track;
+pub mod update;

@@ -15,4 +15,5 @@ pub mod mask;
 pub mod matching;
 pub mod metrics;
 pub mod parity;
+pub mod sign;
 pub mod verify;

@@ -2,6 +2,7 @@
 
 pub mod clip;
 pub mod demo;
+pub mod models;
 pub mod mosquitto;
 pub mod onnx;
 
