@@ -32,6 +32,7 @@ const EDGE: &[&str] = &[
     "extent",
     "detector",
     "mask",
+    "golden",
     "locate",
     "anonymise",
     "track",

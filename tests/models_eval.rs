@@ -11,9 +11,9 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+use umsicht::edge::golden::Golden;
 use umsicht::edge::infer::model::Manifest;
 use umsicht::models::bench::Timing;
-use umsicht::models::golden::Golden;
 use umsicht::schema::device_tag::hex as hexadecimal;
 
 use crate::support::onnx::Attribute::{Number, Numbers};

@@ -202,6 +202,8 @@ fn pipeline(fixes: FixLog, outbox: Outbox) -> RoadPipeline<'static> {
         guard: Guard::open(&root.join("tests/fixtures/models"), &BackendSettings::default()),
         simulated: true,
         detector: Detector::open(&root.join("models"), "road", BackendChoice::Tract).unwrap(),
+        updates: None,
+        shadow: None,
         outbox,
         observer: Box::new(|_, _| {}),
         counters: Arc::default(),

@@ -152,6 +152,8 @@ async fn demo(command: Command) -> Result<(), Failure> {
                 simulated,
                 detector,
                 guard,
+                updates: None,
+                shadow: None,
                 outbox: Outbox::spool(spool),
                 observer: observer(seen),
                 counters,

@@ -16,6 +16,8 @@ use crate::edge::link::{self, LinkError, LinkEvent, Settings, Version, VersionDo
 use crate::edge::mask::privacy_model;
 use crate::edge::publish::BrokerConfig;
 use crate::edge::source::{self, SourceError};
+use crate::edge::update::key::PublicKey;
+use crate::edge::update::{models_folder, state_of};
 use crate::mqtt::{BrokerFileError, advice};
 
 const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,6 +65,7 @@ pub fn check(config: &EdgeConfig) -> Vec<Finding> {
         ("gnss", gnss_verdict(&gnss, config.starts_at)),
         ("camera", camera_verdict(config, first.as_ref().ok())),
         ("model", model_verdict(config, first.as_ref().ok())),
+        ("bundle", bundle_verdict(config)),
         ("privacy", privacy_verdict(config, first.as_ref().ok())),
         ("spool", spool_verdict(&config.spool.folder, config.spool.quota_bytes)),
         ("delivery", delivery_verdict(&config.spool)),
@@ -124,7 +127,7 @@ fn camera_verdict(config: &EdgeConfig, first: Option<&CameraImage>) -> Verdict {
 
 fn model_verdict(config: &EdgeConfig, first: Option<&CameraImage>) -> Verdict {
     let model = &config.model;
-    match Detector::open_with(&model.folder, &model.name, &model.backend) {
+    match Detector::open_with(&models_folder(config), &model.name, &model.backend) {
         Ok(detector) => {
             let on_trial = detector.model_ref().trial_operation;
             speed_verdict(detector, on_trial, first)
@@ -133,8 +136,28 @@ fn model_verdict(config: &EdgeConfig, first: Option<&CameraImage>) -> Verdict {
     }
 }
 
+/// Which models are in use, and what became of the last attempt to change them.
+fn bundle_verdict(config: &EdgeConfig) -> Verdict {
+    let Some(update) = &config.update else {
+        return Verdict::Ok("no updates are taken: there is no section [update]".into());
+    };
+    if let Err(error) = PublicKey::read(&update.public_key_file) {
+        return Verdict::Fail(error.to_string());
+    }
+    let state = state_of(update).unwrap_or_default();
+    let text = match state.current {
+        Some(version) if state.trial.is_some() => format!("version {version}, on trial"),
+        Some(version) => format!("version {version}"),
+        None => "the models that came with the program".into(),
+    };
+    match state.last_refusal {
+        Some(reason) => Verdict::Warn(format!("{text}; the last bundle that was not kept: {reason}")),
+        None => Verdict::Ok(text),
+    }
+}
+
 fn privacy_verdict(config: &EdgeConfig, first: Option<&CameraImage>) -> Verdict {
-    match privacy_model(&config.model.folder, &config.model.backend) {
+    match privacy_model(&models_folder(config), &config.model.backend) {
         Ok(Some(detector)) => speed_verdict(detector, false, first),
         Ok(None) => Verdict::Warn("there is no privacy model: pictures rest on the allow-list alone".into()),
         Err(error) => Verdict::Fail(format!("{error}; until then no event gets a picture")),

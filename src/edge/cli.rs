@@ -9,6 +9,7 @@ use crate::edge::config::EdgeConfig;
 use crate::edge::replay::Replay;
 use crate::edge::report::PassId;
 use crate::edge::run::run;
+use crate::edge::update::hand;
 use crate::failure::Failure;
 
 const RUN_EXAMPLES: &str = "\
@@ -34,6 +35,21 @@ Example:
 
 Exit codes: 0 all is in place (there may be warnings), 64 the configuration is wrong, 69 something is missing.";
 
+const UPDATE_EXAMPLES: &str = "\
+Example:
+  umsicht edge update --config /etc/umsicht/edge-road.toml --bundle models-12.umsicht-models
+
+Needs the section [update] of the configuration. The models are tried on this device before they are used; while the
+service runs it goes on judging and takes them between two frames. New models are on trial until they have judged 100
+frames or worked for a minute, and the device goes back by itself when they fail in that time.
+`umsicht models sign` makes bundles.";
+
+const ROLLBACK_EXAMPLES: &str = "\
+Example:
+  umsicht edge rollback --config /etc/umsicht/edge-road.toml
+
+Goes to the models before, or to those that came with the program. The version that was in use is not taken again.";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// The service: judges what the camera sees and reports it to the broker.
@@ -45,6 +61,12 @@ pub enum Command {
     /// Judges a recorded drive without a broker, as fast as possible, and writes the events to a file.
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArguments),
+    /// Takes new models from a signed bundle, whether the service runs or not.
+    #[command(after_help = UPDATE_EXAMPLES)]
+    Update(UpdateArguments),
+    /// Goes back to the models before the last update.
+    #[command(after_help = ROLLBACK_EXAMPLES)]
+    Rollback(RollbackArguments),
 }
 
 impl Command {
@@ -53,6 +75,8 @@ impl Command {
             Self::Run(arguments) => arguments.run(),
             Self::Check(arguments) => arguments.run(),
             Self::Replay(arguments) => arguments.run(),
+            Self::Update(arguments) => arguments.run(),
+            Self::Rollback(arguments) => arguments.run(),
         }
     }
 }
@@ -126,6 +150,37 @@ impl ReplayArguments {
     fn run(self) -> Result<(), Failure> {
         let Self { config, models, video, gnss, out, detections, pass_id } = self;
         eprintln!("{}", Replay { config, models, video, gnss, out, detections, pass_id }.run()?);
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct UpdateArguments {
+    /// The device's settings.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The signed models.
+    #[arg(long, value_name = "FILE")]
+    bundle: PathBuf,
+}
+
+impl UpdateArguments {
+    fn run(self) -> Result<(), Failure> {
+        println!("{}", hand::update(&EdgeConfig::read(&self.config)?, &self.bundle)?);
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct RollbackArguments {
+    /// The device's settings.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl RollbackArguments {
+    fn run(self) -> Result<(), Failure> {
+        println!("{}", hand::roll_back(&EdgeConfig::read(&self.config)?)?);
         Ok(())
     }
 }

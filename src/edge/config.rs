@@ -39,6 +39,10 @@ pub struct EdgeConfig {
     pub camera: Option<MountedCamera>,
     pub danger: DangerProfile,
     pub model: ModelConfig,
+    /// `None`: no updates are taken.
+    pub update: Option<UpdateConfig>,
+    /// `None`: no second model runs.
+    pub shadow: Option<ShadowConfig>,
     pub spool: SpoolConfig,
     pub broker: BrokerConfig,
     pub link: LinkPolicy,
@@ -88,6 +92,25 @@ pub struct ModelConfig {
     pub folder: PathBuf,
     pub name: String,
     pub backend: BackendSettings,
+}
+
+/// New models by signed bundles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateConfig {
+    /// Holds the versions; written by the device.
+    pub folder: PathBuf,
+    /// Bundles must be signed with the private key that belongs to it.
+    pub public_key_file: PathBuf,
+    /// Bundles that are put here are taken.
+    pub inbox: PathBuf,
+}
+
+/// A second model beside the first, of which only disagreement is counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShadowConfig {
+    pub folder: PathBuf,
+    pub name: String,
+    pub every_nth_frame: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,6 +176,8 @@ impl EdgeConfig {
         let camera = camera(&root.table("camera"));
         let danger = danger(&root.table("danger"));
         let model = model(&root.table("model"));
+        let update = update(&root.table("update"));
+        let shadow = shadow(&root.table("shadow"));
         let spool = spool(&root.table("spool"));
         let broker = broker(&root.table("broker"), site.as_ref(), device.as_ref());
         let link = LinkPolicy::from_table(&root.table("link"));
@@ -166,6 +191,8 @@ impl EdgeConfig {
             camera: camera?,
             danger: danger?,
             model: model?,
+            update: update?,
+            shadow: shadow?,
             spool: spool?,
             broker: broker?,
             link: link?,
@@ -313,6 +340,33 @@ fn model(table: &Table) -> Option<ModelConfig> {
     Some(ModelConfig { folder: folder?, name: name?, backend })
 }
 
+#[allow(clippy::option_option, reason = "the outer None is a noted problem, the inner one an absent section")]
+fn update(table: &Table) -> Option<Option<UpdateConfig>> {
+    if !table.is_present() {
+        return Some(None);
+    }
+    let folder = table.path("folder").required("folder = \"/var/lib/umsicht/models\"");
+    let public_key_file = table.path("public_key_file").required("public_key_file = \"/etc/umsicht/models.public\"");
+    let inbox = table.path("inbox").optional();
+    let folder = folder?;
+    Some(Some(UpdateConfig {
+        inbox: inbox?.unwrap_or_else(|| folder.join("inbox")),
+        public_key_file: public_key_file?,
+        folder,
+    }))
+}
+
+#[allow(clippy::option_option, reason = "the outer None is a noted problem, the inner one an absent section")]
+fn shadow(table: &Table) -> Option<Option<ShadowConfig>> {
+    if !table.is_present() {
+        return Some(None);
+    }
+    let folder = table.path("folder").required("folder = \"/var/lib/umsicht/shadow\"");
+    let name = table.text("name").or("road".into());
+    let every_nth_frame = table.integer("every_nth_frame", 1..=10_000_u64).or(5);
+    Some(Some(ShadowConfig { folder: folder?, name: name?, every_nth_frame: every_nth_frame? }))
+}
+
 fn spool(table: &Table) -> Option<SpoolConfig> {
     let folder = table.path("folder").required("folder = \"/var/lib/umsicht/spool\"");
     let quota = table.integer("quota_bytes", MIN_QUOTA_BYTES..=1 << 40).or(DEFAULT_QUOTA_BYTES);
@@ -343,5 +397,22 @@ mod tests {
         assert_eq!((camera.intrinsics.width_px, camera.mounting.pitch_degrees), (1280, 4.0));
         assert_eq!(config.broker.client_id, "umsicht-soest-bauhof-3");
         assert_eq!(config.frames, FramePolicy::Latest);
+        assert!(config.update.is_none() && config.shadow.is_none(), "both are offers");
+    }
+
+    #[test]
+    fn what_is_commented_out_for_updates_and_the_shadow_is_sound_too() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/edge-road.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (head, rest) = text.split_once("# [update]").unwrap();
+        let (optional, tail) = rest.split_once("[spool]").unwrap();
+        let is_setting = |line: &&str| line.starts_with('[') || line.contains(" = ");
+        let written = |line| str::strip_prefix(line, "# ").filter(is_setting).unwrap_or(line);
+        let optional: Vec<&str> = optional.lines().map(written).collect();
+        let text = format!("{head}[update]{}\n[spool]{tail}", optional.join("\n"));
+        let config = crate::config::parse(Path::new("/etc/umsicht/edge.toml"), &text, EdgeConfig::from_table).unwrap();
+        let update = config.update.unwrap();
+        assert_eq!(update.inbox, update.folder.join("inbox"));
+        assert_eq!(config.shadow.unwrap().every_nth_frame, 5);
     }
 }

@@ -30,6 +30,11 @@ impl CameraImage {
         self.0.height()
     }
 
+    /// For a second model; a copy is bound by the same rules.
+    pub(in crate::edge) fn copied(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     /// Unredacted pixels, for the model and for `anonymise` only.
     pub(in crate::edge) fn unredacted(&self) -> &RgbImage {
         &self.0

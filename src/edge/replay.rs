@@ -23,6 +23,7 @@ use crate::edge::pipeline::{Counters, Outbox, OutboxError, PipelineError, Playba
 use crate::edge::report::PassId;
 use crate::edge::source::images::Timing;
 use crate::edge::source::{self, SourceConfig};
+use crate::edge::update::models_folder;
 use crate::failure::Failure;
 use crate::schema::DamageClass;
 use crate::schema::topic::TopicName;
@@ -101,6 +102,8 @@ impl Replay {
             simulated: false,
             detector,
             guard: Guard::open(&setting.models, &setting.backend),
+            updates: None,
+            shadow: None,
             outbox: Outbox::lines(&self.out).map_err(PipelineError::from)?,
             observer: Box::new(observer),
             counters: Arc::clone(&counters),
@@ -124,11 +127,12 @@ impl Replay {
             });
         };
         let config = EdgeConfig::read(path)?;
+        let models = models_folder(&config);
         Ok(Setting {
             site: config.site,
             camera: config.camera,
             max_gap_millis: config.gnss.max_gap_millis,
-            models: config.model.folder,
+            models,
             model: config.model.name,
             backend: config.model.backend,
         })

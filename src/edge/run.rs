@@ -11,17 +11,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::edge::config::EdgeConfig;
-use crate::edge::detector::Detector;
 use crate::edge::health::health;
 use crate::edge::judge::road::RoadJudgeConfig;
-use crate::edge::mask::Guard;
 use crate::edge::pass::Pass;
 use crate::edge::pipeline::{Counters, Outbox, PipelineError, Playback, RoadPipeline};
 use crate::edge::publish::{Publisher, delivered};
 use crate::edge::replay::read_fixes;
 use crate::edge::report::PassId;
+use crate::edge::shadow::Shadow;
 use crate::edge::source;
 use crate::edge::spool::{Spool, SpoolError};
+use crate::edge::update::{Watch, service};
 use crate::failure::Failure;
 
 /// What is left when a run fails or is stopped is given so long to be sent; the rest goes at the next start.
@@ -87,6 +87,8 @@ fn judge(config: &EdgeConfig, pass_id: Option<PassId>, spool: &Arc<Spool>, stop:
     let starts_at = config.starts_at.or(fixes.first_at());
     let starts_at = starts_at.ok_or_else(|| Failure::data(format!("{}: holds no fix", config.gnss.file.display())))?;
     let mut source = source::open(&config.source, starts_at).map_err(PipelineError::from)?;
+    let (models, updates) = service::start(config)?;
+    let _watch = updates.as_ref().map(|updates| Watch::start(updates, end_stuck));
     let counters = Arc::new(Counters::default());
     let result = RoadPipeline {
         site: config.site.clone(),
@@ -96,8 +98,10 @@ fn judge(config: &EdgeConfig, pass_id: Option<PassId>, spool: &Arc<Spool>, stop:
         judge: RoadJudgeConfig::default(),
         danger: Some(config.danger),
         simulated: false,
-        detector: Detector::open_with(&config.model.folder, &config.model.name, &config.model.backend)?,
-        guard: Guard::open(&config.model.folder, &config.model.backend),
+        detector: models.detector,
+        guard: models.guard,
+        updates: updates.clone(),
+        shadow: config.shadow.as_ref().and_then(|shadow| Shadow::open(shadow, &config.model.backend)),
         outbox: Outbox::spool(Arc::clone(spool)),
         observer: Box::new(|_, _| {}),
         counters: Arc::clone(&counters),
@@ -114,6 +118,15 @@ fn judge(config: &EdgeConfig, pass_id: Option<PassId>, spool: &Arc<Spool>, stop:
         "the source has ended"
     );
     Ok(result?)
+}
+
+/// A model that hangs holds the thread that judges for good. The old models are in place by now and every committed event is
+/// on the disk, so an end, which the service answers with a new start, is the way out.
+fn end_stuck() {
+    tracing::error!(
+        "models were taken back, but the ones that failed do not let go of the program: it ends to start anew"
+    );
+    std::process::exit(69);
 }
 
 async fn stop_on_signal(stop: watch::Sender<bool>, stop_judging: Arc<AtomicBool>) {

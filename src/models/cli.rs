@@ -13,7 +13,8 @@ use crate::failure::Failure;
 use crate::models::drive::cli::DriveArguments;
 use crate::models::eval::score::Quality;
 use crate::models::matching::Smallest;
-use crate::models::{bench, eval, verify};
+use crate::models::sign::{KeygenArguments, SignArguments};
+use crate::models::{bench, eval, sign, verify};
 
 /// What trial operation means, for whoever installs a model.
 const ON_TRIAL: &str = "not shown to reach F1 0.40 on a camera it never saw; people must check everything it reports";
@@ -28,6 +29,12 @@ pub enum Command {
     Eval(Box<EvalArguments>),
     /// Judges a road model on a labelled drive: damaged stretches of road with a sighting, sightings on damage.
     Drive(DriveArguments),
+    /// Makes the pair of keys with which bundles of models are signed and checked.
+    #[command(after_help = sign::KEYGEN_EXAMPLES)]
+    Keygen(KeygenArguments),
+    /// Verifies models and signs them as one bundle, which devices take by themselves.
+    #[command(after_help = sign::SIGN_EXAMPLES)]
+    Sign(SignArguments),
     /// Tries ONNX Runtime in this process; started by umsicht itself.
     #[command(hide = true)]
     Probe(ProbeArguments),
@@ -40,6 +47,8 @@ impl Command {
             Self::Bench(arguments) => arguments.run(),
             Self::Eval(arguments) => arguments.run(),
             Self::Drive(arguments) => arguments.run(),
+            Self::Keygen(arguments) => arguments.run(),
+            Self::Sign(arguments) => arguments.run(),
             Self::Probe(arguments) => arguments.run(),
         }
     }

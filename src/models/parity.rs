@@ -4,10 +4,10 @@
 //! where the layout tells which it is (`yolo`): nothing on the device looks at it, and it is the mean of a distribution without a
 //! peak, so that the last bits of the network's sums, which differ between backends, move it most.
 
+use crate::edge::golden::{Golden, GoldenError};
 use crate::edge::infer::Tensor;
 use crate::edge::infer::model::{Layout, Model, ModelSpec};
 use crate::edge::preprocess::Preprocessor;
-use crate::models::golden::{Golden, GoldenError};
 
 /// In the units of the output: pixels for boxes, 0..1 for scores.
 pub const TOLERANCE: f32 = 1e-3;

@@ -6,9 +6,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::edge::detector::Detector;
+use crate::edge::golden::{Golden, GoldenError};
 use crate::edge::infer::model::{Manifest, Model, ModelError, ModelSpec};
 use crate::edge::infer::{BackendChoice, BackendSettings, InferError, Tensor, open_backend};
-use crate::models::golden::{Golden, GoldenError};
 use crate::models::parity;
 
 /// What was found about one model; `problems` is empty when it is fine.

@@ -4,6 +4,7 @@ pub mod authority;
 pub mod clip;
 pub mod demo;
 pub mod device;
+pub mod models;
 pub mod mosquitto;
 pub mod old_broker;
 pub mod onnx;

@@ -142,7 +142,7 @@ pub struct ModelSpec {
     pub data: Vec<DataSource>,
     /// What the card reports, by name.
     pub metrics: BTreeMap<String, f64>,
-    /// Beside the manifest: a picture and what the model finds in it (see `models::golden`).
+    /// Beside the manifest: a picture and what the model finds in it (see `edge::golden`).
     pub golden: Option<String>,
     /// Per class of a privacy model, and of no other; see `edge::mask`.
     pub masks: BTreeMap<String, MaskRule>,

@@ -19,8 +19,10 @@ use crate::edge::pipeline::drafts::drafts;
 use crate::edge::pipeline::feed::{add, feed};
 use crate::edge::pipeline::{Counters, Outbox, OutboxError, Playback};
 use crate::edge::report::Reporter;
-use crate::edge::source::{FrameSource, SourceError};
+use crate::edge::shadow::Shadow;
+use crate::edge::source::{CapturedImage, FrameSource, SourceError};
 use crate::edge::spool::{Draft, SpoolError};
+use crate::edge::update::{Models, Updater};
 use crate::failure::Failure;
 use crate::schema::DamageClass;
 use crate::schema::topic::TopicName;
@@ -72,6 +74,10 @@ pub struct RoadPipeline<'o> {
     pub detector: Detector,
     /// Looks at every frame of which a picture is about to be made.
     pub guard: Guard,
+    /// Gives other models between two frames; `None`: these models judge the whole run.
+    pub updates: Option<Arc<Updater>>,
+    /// Sees some frames too and only counts.
+    pub shadow: Option<Shadow>,
     pub outbox: Outbox,
     pub observer: Observer<'o>,
     pub counters: Arc<Counters>,
@@ -82,6 +88,23 @@ struct Judging {
     judge: RoadJudge,
     reporter: Reporter,
     last_frame_at: OffsetDateTime,
+    picture_size_px: (u32, u32),
+}
+
+/// A source whose frames are counted: a model that judges none while they come has failed.
+struct Counted<'s> {
+    source: &'s mut dyn FrameSource,
+    updates: Option<Arc<Updater>>,
+}
+
+impl FrameSource for Counted<'_> {
+    fn next_image(&mut self) -> Result<Option<CapturedImage>, SourceError> {
+        let next = self.source.next_image()?;
+        if let (Some(updates), Some(_)) = (&self.updates, &next) {
+            updates.count_given();
+        }
+        Ok(next)
+    }
 }
 
 /// What a road model's classes stand for.
@@ -119,22 +142,39 @@ impl RoadPipeline<'_> {
         playback: Playback,
         stop: &AtomicBool,
     ) -> Result<(), PipelineError> {
-        let classes = damage_classes(&self.detector)?;
+        let mut classes = damage_classes(&self.detector)?;
+        let mut source = Counted { source, updates: self.updates.clone() };
         let mut judging: Option<Judging> = None;
         let counters = Arc::clone(&self.counters);
         let fixes = std::mem::replace(&mut self.fixes, FixLog::from_fixes(Vec::new()));
-        let read = feed(source, &fixes, playback, &counters, stop, |frame| {
+        let read = feed(&mut source, &fixes, playback, &counters, stop, |frame| {
+            if let Some(models) = self.updates.as_ref().and_then(|updates| updates.between_frames()) {
+                classes = self.go_on_with(models, judging.as_mut())?;
+            }
+            let detections = match self.detector.detect(&frame.image) {
+                Ok(detections) => detections,
+                Err(error) => {
+                    let instead = self.updates.as_ref().and_then(|updates| updates.instead_of_failed(&error));
+                    classes = self.go_on_with(instead.ok_or(error)?, judging.as_mut())?;
+                    self.detector.detect(&frame.image)?
+                }
+            };
             let judging = match &mut judging {
                 Some(judging) => judging,
                 None => judging.insert(self.start(&frame)?),
             };
-            let detections = self.detector.detect(&frame.image)?;
             let detections: Vec<_> = detections.into_iter().map(|d| (classes[d.class], d)).collect();
             let sightings = {
                 let look = &mut |image: &CameraImage| self.guard.masks(image);
                 judging.judge.observe(&frame, &detections, self.detector.extent(), look)
             };
             (self.observer)(&frame, &detections);
+            if let Some(shadow) = &mut self.shadow {
+                shadow.look(&frame.image, &detections);
+            }
+            if let Some(updates) = &self.updates {
+                updates.count_judged();
+            }
             add(&counters.frames, 1);
             add(&counters.frames_without_fix, u64::from(frame.fix.is_none()));
             add(&counters.detections, detections.len() as u64);
@@ -153,7 +193,23 @@ impl RoadPipeline<'_> {
         let reporter = self.pass.reporter(frame.captured_at, self.detector.model_ref(), self.simulated);
         let (width_px, height_px) = (frame.image.width_px(), frame.image.height_px());
         let judge = road_judge(self.camera, &self.judge, width_px, height_px)?;
-        Ok(Judging { judge, reporter, last_frame_at: frame.captured_at })
+        Ok(Judging { judge, reporter, last_frame_at: frame.captured_at, picture_size_px: (width_px, height_px) })
+    }
+
+    /// Other models judge from here on. As at a restart, what the models before have seen is reported in their name, and
+    /// what is still in sight is not reported again.
+    fn go_on_with(&mut self, models: Models, judging: Option<&mut Judging>) -> Result<Vec<DamageClass>, PipelineError> {
+        let classes = damage_classes(&models.detector)?;
+        if let Some(judging) = judging {
+            let (open, last_frame_at) = (judging.judge.finish(), judging.last_frame_at);
+            self.report(judging, open, last_frame_at)?;
+            let (width_px, height_px) = judging.picture_size_px;
+            judging.judge = road_judge(self.camera, &self.judge, width_px, height_px)?;
+            let memory = judging.reporter.memory(last_frame_at);
+            judging.reporter = Reporter::resume(memory, models.detector.model_ref(), self.simulated);
+        }
+        Models { detector: self.detector, guard: self.guard } = models;
+        Ok(classes)
     }
 
     /// Commits what became sightings with the frame of `frame_at`.
