@@ -122,7 +122,7 @@ async fn demo(command: Command) -> Result<(), Failure> {
     let spool = Spool::open(&folder.path().join("spool"), SPOOL).map_err(Failure::unavailable)?.0;
     let spool = Arc::new(spool);
     let publisher = Publisher::new(device_link(&broker), name("demo")?, name("vehicle")?, Arc::clone(&spool))
-        .with_health(health(&spool, SPOOL.batching));
+        .with_health(health(&spool, SPOOL.batching, &Arc::default()));
     let publishing = tokio::spawn(publisher.run(stopping));
 
     say_hello(&command, &input, town.address, &backend);

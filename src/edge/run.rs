@@ -8,24 +8,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::edge::config::EdgeConfig;
-use crate::edge::health::health;
+use crate::edge::health::{Parts, health};
 use crate::edge::judge::road::RoadJudgeConfig;
 use crate::edge::pass::Pass;
 use crate::edge::pipeline::{Counters, Outbox, PipelineError, Playback, RoadPipeline};
-use crate::edge::publish::{Publisher, delivered};
+use crate::edge::publish::{Command, Publisher, delivered};
 use crate::edge::replay::read_fixes;
 use crate::edge::report::PassId;
 use crate::edge::shadow::Shadow;
 use crate::edge::source;
 use crate::edge::spool::{Spool, SpoolError};
-use crate::edge::update::{Watch, service};
+use crate::edge::update::{self, Updater, Watch, service};
 use crate::failure::Failure;
 
 /// What is left when a run fails or is stopped is given so long to be sent; the rest goes at the next start.
 const FAREWELL: Duration = Duration::from_secs(8);
+/// Commands that may wait while one is carried out. Each may be a bundle of models, in memory.
+const COMMANDS: usize = 2;
 
 impl From<SpoolError> for Failure {
     fn from(error: SpoolError) -> Self {
@@ -48,10 +50,18 @@ pub fn run(config: &EdgeConfig, pass_id: Option<PassId>) -> Result<(), Failure> 
         .enable_all()
         .build()
         .map_err(|e| Failure::unavailable(format!("cannot start the network's thread: {e}")))?;
+    let parts = Arc::new(Parts::default());
     let publisher =
         Publisher::new(config.broker.clone(), config.site.clone(), config.device.clone(), Arc::clone(&spool))
             .with_policy(config.link.clone())
-            .with_health(health(&spool, config.spool.batching));
+            .with_health(health(&spool, config.spool.batching, &parts));
+    // Whoever takes no updates needs no commands.
+    let (publisher, commands) = if config.update.is_some() {
+        let (to_carry_out, commands) = mpsc::channel(COMMANDS);
+        (publisher.with_commands(to_carry_out), Some(commands))
+    } else {
+        (publisher, None)
+    };
     let mut stats = publisher.stats();
     let (end, ended) = watch::channel(false);
     let publishing = runtime.spawn(publisher.run(ended));
@@ -59,7 +69,7 @@ pub fn run(config: &EdgeConfig, pass_id: Option<PassId>) -> Result<(), Failure> 
     let stop_judging = Arc::new(AtomicBool::new(false));
     runtime.spawn(stop_on_signal(stop, Arc::clone(&stop_judging)));
 
-    let judged = judge(config, pass_id, &spool, &stop_judging);
+    let judged = judge(config, pass_id, &spool, &parts, commands, &stop_judging);
     runtime.block_on(async {
         let failed = judged.is_err();
         tokio::select! {
@@ -71,7 +81,7 @@ pub fn run(config: &EdgeConfig, pass_id: Option<PassId>) -> Result<(), Failure> 
         if tokio::time::timeout(FAREWELL, publishing).await.is_err() {
             tracing::warn!("the broker does not answer; what is left is sent at the next start");
         }
-        let waiting = spool.stats().waiting;
+        let waiting = spool.waiting();
         if waiting > 0 {
             tracing::info!(
                 waiting,
@@ -82,13 +92,30 @@ pub fn run(config: &EdgeConfig, pass_id: Option<PassId>) -> Result<(), Failure> 
     judged
 }
 
-fn judge(config: &EdgeConfig, pass_id: Option<PassId>, spool: &Arc<Spool>, stop: &AtomicBool) -> Result<(), Failure> {
+fn judge(
+    config: &EdgeConfig,
+    pass_id: Option<PassId>,
+    spool: &Arc<Spool>,
+    parts: &Parts,
+    commands: Option<mpsc::Receiver<Command>>,
+    stop: &AtomicBool,
+) -> Result<(), Failure> {
     let fixes = read_fixes(&config.gnss.file, config.gnss.max_gap_millis)?;
     let starts_at = config.starts_at.or(fixes.first_at());
     let starts_at = starts_at.ok_or_else(|| Failure::data(format!("{}: holds no fix", config.gnss.file.display())))?;
     let mut source = source::open(&config.source, starts_at).map_err(PipelineError::from)?;
     let (models, updates) = service::start(config)?;
     let _watch = updates.as_ref().map(|updates| Watch::start(updates, end_stuck));
+    let shadow = config.shadow.as_ref().and_then(|shadow| Shadow::open(shadow, &config.model.backend));
+    // Set once in a run, here.
+    let _ = parts.models.set(models.in_use());
+    if let Some(shadow) = &shadow {
+        let _ = parts.shadow.set(shadow.counts());
+    }
+    if let Some(updater) = &updates {
+        let _ = parts.updater.set(Arc::clone(updater));
+        commands.into_iter().for_each(|commands| carry_out(commands, Arc::clone(updater)));
+    }
     let counters = Arc::new(Counters::default());
     let result = RoadPipeline {
         site: config.site.clone(),
@@ -101,7 +128,7 @@ fn judge(config: &EdgeConfig, pass_id: Option<PassId>, spool: &Arc<Spool>, stop:
         detector: models.detector,
         guard: models.guard,
         updates: updates.clone(),
-        shadow: config.shadow.as_ref().and_then(|shadow| Shadow::open(shadow, &config.model.backend)),
+        shadow,
         outbox: Outbox::spool(Arc::clone(spool)),
         observer: Box::new(|_, _| {}),
         counters: Arc::clone(&counters),
@@ -118,6 +145,17 @@ fn judge(config: &EdgeConfig, pass_id: Option<PassId>, spool: &Arc<Spool>, stop:
         "the source has ended"
     );
     Ok(result?)
+}
+
+/// On a thread of its own: trying new models takes its time, and frames and packets go on.
+fn carry_out(mut commands: mpsc::Receiver<Command>, updater: Arc<Updater>) {
+    std::thread::spawn(move || {
+        while let Some(Command { name, payload }) = commands.blocking_recv() {
+            if !update::on_command(&updater, name.as_str(), &payload) {
+                tracing::warn!(command = name.as_str(), "a command that this program does not know is left undone");
+            }
+        }
+    });
 }
 
 /// A model that hangs holds the thread that judges for good. The old models are in place by now and every committed event is

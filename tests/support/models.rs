@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use image::{Rgb, RgbImage};
 use sha2::{Digest, Sha256};
 use time::macros::datetime;
-use umsicht::schema::device_tag::hex as hexadecimal;
 use umsicht::edge::config::{ModelConfig, UpdateConfig};
 use umsicht::edge::infer::{BackendChoice, BackendSettings};
 use umsicht::edge::update::bundle::{About, Bundle};
 use umsicht::edge::update::key::{PrivateKey, generate};
 use umsicht::edge::update::{TrialLimits, Updater, files_of};
 use umsicht::models::verify::renew_golden;
+use umsicht::schema::device_tag::hex as hexadecimal;
 
 use crate::support::clip;
 use crate::support::onnx::Attribute::{Number, Numbers};

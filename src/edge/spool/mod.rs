@@ -317,6 +317,12 @@ impl Spool {
         self.lock_index().ready_pictures()
     }
 
+    /// Items that wait for their batch.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.lock_index().waiting()
+    }
+
     #[must_use]
     pub fn stats(&self) -> Stats {
         let index = self.lock_index();
