@@ -26,13 +26,13 @@ use umsicht::schema::{DamageClass, Event, EventId, EventKind, ModelRef, PassTag,
 use crate::support::mosquitto::{Mosquitto, free_port};
 use crate::support::umsicht;
 
-const WAIT: Duration = Duration::from_secs(30);
+pub(crate) const WAIT: Duration = Duration::from_secs(30);
 
-fn site() -> TopicName {
+pub(crate) fn site() -> TopicName {
     TopicName::new("soest").unwrap()
 }
 
-fn config(folder: &tempfile::TempDir, broker_port: u16) -> CheckedConfig {
+pub(crate) fn config(folder: &tempfile::TempDir, broker_port: u16) -> CheckedConfig {
     CheckedConfig {
         site: site(),
         town_name: "Soest".into(),
@@ -44,7 +44,7 @@ fn config(folder: &tempfile::TempDir, broker_port: u16) -> CheckedConfig {
     }
 }
 
-async fn started(config: CheckedConfig) -> (Serving, tokio::sync::oneshot::Sender<()>) {
+pub(crate) async fn started(config: CheckedConfig) -> (Serving, tokio::sync::oneshot::Sender<()>) {
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let shutdown = async move {
         let _ = stopped.await;
@@ -52,7 +52,7 @@ async fn started(config: CheckedConfig) -> (Serving, tokio::sync::oneshot::Sende
     (serve(config, Arc::new(SystemClock), shutdown).await.unwrap(), stop)
 }
 
-fn event(number: u32) -> Event {
+pub(crate) fn event(number: u32) -> Event {
     let mut id = [3; 16];
     id[..4].copy_from_slice(&number.to_be_bytes());
     Event {
@@ -86,7 +86,7 @@ fn event(number: u32) -> Event {
 }
 
 /// Publishes and returns when the broker has acknowledged everything.
-async fn publish(port: u16, messages: Vec<(String, Vec<u8>)>) {
+pub(crate) async fn publish(port: u16, messages: Vec<(String, Vec<u8>)>) {
     let mut options = MqttOptions::new(format!("test-{}", EventId::random()), "127.0.0.1", port);
     options.set_max_packet_size(Some(1 << 20));
     let (client, mut connection) = AsyncClient::new(options, messages.len() + 10);
@@ -101,11 +101,11 @@ async fn publish(port: u16, messages: Vec<(String, Vec<u8>)>) {
     }
 }
 
-fn damage_topic() -> String {
+pub(crate) fn damage_topic() -> String {
     Topic::RoadEvent { site: site(), kind: EventKind::RoadDamage }.to_string()
 }
 
-async fn wait_for(what: &str, mut reached: impl AsyncFnMut() -> bool) {
+pub(crate) async fn wait_for(what: &str, mut reached: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !reached().await {
         assert!(start.elapsed() < WAIT, "waited in vain for {what}");
@@ -113,12 +113,17 @@ async fn wait_for(what: &str, mut reached: impl AsyncFnMut() -> bool) {
     }
 }
 
-async fn get(address: SocketAddr, path: &str) -> (u16, String, String) {
-    let path = path.to_owned();
+pub(crate) async fn get(address: SocketAddr, path: &str) -> (u16, String, String) {
+    ask(address, &format!("GET {path} HTTP/1.1\r\n")).await
+}
+
+/// `request` is its first lines; code, head in small letters, body of the answer.
+pub(crate) async fn ask(address: SocketAddr, request: &str) -> (u16, String, String) {
+    let request = request.to_owned();
     tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(WAIT)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "{request}Host: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut text = Vec::new();
         stream.read_to_end(&mut text).unwrap();
         let text = String::from_utf8_lossy(&text).into_owned();
@@ -195,17 +200,13 @@ async fn events_arrive_once_and_what_is_unreadable_is_kept() {
     serving.finished().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_sees_a_new_defect_and_a_broker_that_comes_late() {
-    let folder = tempfile::tempdir().unwrap();
-    let port = free_port();
-    // The service starts although there is no broker yet.
-    let (serving, stop) = started(config(&folder, port)).await;
-    let mut stream = TcpStream::connect(serving.address).unwrap();
+/// Follows the changes as a page does: waits for the next event of a name with a part in it.
+pub(crate) fn follow(address: SocketAddr) -> impl FnMut(&str, &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(WAIT)).unwrap();
     write!(stream, "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let mut lines = BufReader::new(stream).lines();
-    let mut next = move |name: &str, part: &str| {
+    move |name: &str, part: &str| {
         let mut current = String::new();
         for line in lines.by_ref() {
             let line = line.unwrap();
@@ -217,7 +218,16 @@ async fn a_page_sees_a_new_defect_and_a_broker_that_comes_late() {
             }
         }
         panic!("the stream ended before {name} with {part}");
-    };
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_sees_a_new_defect_and_a_broker_that_comes_late() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    // The service starts although there is no broker yet.
+    let (serving, stop) = started(config(&folder, port)).await;
+    let mut next = follow(serving.address);
     next("status", r#""broker_connected":false"#);
     let Some(_broker) = Mosquitto::start_on(port, false) else { return };
     next("status", r#""broker_connected":true"#);

@@ -10,7 +10,18 @@ fn the_description_is_as_agreed() {
 #[test]
 fn every_resource_of_the_contract_is_there() {
     let document = serde_json::to_value(umsicht::central::api::openapi()).unwrap();
-    for path in ["status", "defects", "defects/{id}", "network", "evidence/{event_id}", "rejected", "events"] {
+    for path in [
+        "status",
+        "defects",
+        "defects/{id}",
+        "network",
+        "evidence/{event_id}",
+        "rejected",
+        "dangers",
+        "devices",
+        "events",
+    ] {
         assert!(document["paths"][format!("/api/v1/{path}")]["get"].is_object(), "{path}");
     }
+    assert!(document["paths"]["/api/v1/dangers/{id}/acknowledge"]["post"].is_object());
 }

@@ -211,6 +211,9 @@ impl Committer {
 
     /// False when the service stops before the store took the batch; the broker then keeps the messages.
     async fn commit(&self, messages: &[Incoming], stop: &mut watch::Receiver<bool>) -> bool {
+        if messages.is_empty() {
+            return true;
+        }
         let mut pause = FIRST_PAUSE;
         loop {
             match self.store.commit(messages, self.clock.now()).await {

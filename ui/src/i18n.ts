@@ -114,8 +114,8 @@ const GERMAN = {
   deviceWell: "Alles in Ordnung.",
   deviceUnknown: "Hat noch nicht gesagt, wie es ihm geht.",
   deviceProgram: "Programm {version}",
-  deviceWaiting: "{n} Ereignisse warten auf den nächsten Versand",
-  deviceBatch: "Bündelung {n} min",
+  deviceWaiting: "auf den nächsten Versand warten: {n}",
+  deviceBatch: "Bündelung: {n} min",
   unbatched: "Bündelung aus",
   unbatchedHint:
     "Mindestens ein Gerät sendet Ereignisse sofort statt gebündelt. Wer den Datenstrom mitliest, kann daraus lesen, wer wann wo gefahren ist.",
@@ -234,7 +234,7 @@ const ENGLISH: Record<Key, string> = {
   deviceWell: "All is well.",
   deviceUnknown: "Has not said yet how it is.",
   deviceProgram: "program {version}",
-  deviceWaiting: "{n} events wait for the next delivery",
+  deviceWaiting: "waiting for the next delivery: {n}",
   deviceBatch: "batches of {n} min",
   unbatched: "Batching off",
   unbatchedHint:

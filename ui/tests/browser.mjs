@@ -161,6 +161,15 @@ async function languageSwitches() {
   console.log("the language switches");
 }
 
+async function theDevicesAreShown() {
+  await page.click("#devices-button");
+  await page.waitForSelector("#devices[open] .devices-inner > :is(ul, p.absent)");
+  assert.match((await page.textContent("#devices .devices-hint")) ?? "", /Verlauf wird nicht gespeichert/);
+  await page.keyboard.press("Escape");
+  await page.waitForSelector("#devices", { state: "hidden" });
+  console.log("the devices are shown");
+}
+
 async function aNewSightingAppears(openId) {
   const before = await rows();
   await page.evaluate(() => {
@@ -186,6 +195,7 @@ try {
   await itSaysThatItIsSimulated();
   const openId = await aClickOpensTheReasons();
   await languageSwitches();
+  await theDevicesAreShown();
   await aNewSightingAppears(openId);
   assert.deepEqual(complaints, [], "no errors, and nothing from elsewhere");
   console.log("all holds");

@@ -97,39 +97,37 @@ pub fn concerns(health: &DeviceHealth) -> Vec<Concern> {
         "The connection to the broker is not encrypted.".into(),
     );
     let evicted: u64 = spool.evicted.values().sum();
-    let by_priority: Vec<String> =
-        spool.evicted.iter().filter(|(_, n)| **n > 0).map(|(priority, n)| format!("{n} {priority}")).collect();
-    let by_priority = by_priority.join(", ");
+    let given_up = |word: fn(&str) -> &str| {
+        let parts =
+            spool.evicted.iter().filter(|(_, n)| **n > 0).map(|(priority, n)| format!("{}: {n}", word(priority)));
+        parts.collect::<Vec<_>>().join(", ")
+    };
     say(
         Problem::Evicted,
         evicted > 0,
-        format!(
-            "Speicher voll: {evicted} Ereignisse oder Bilder wurden aufgegeben ({by_priority}). Diese sind verloren."
-        ),
-        format!("Storage full: {evicted} events or pictures were given up ({by_priority}). These are lost."),
+        format!("Der Speicher war voll. Aufgegeben und verloren: {}.", given_up(german)),
+        format!("The storage was full. Given up and lost: {}.", given_up(|priority| priority)),
     );
     let commits = spool.failed_commits;
     say(
         Problem::FailedCommits,
         commits > 0,
-        format!("{commits}-mal ließ sich nichts speichern: Datenträger voll oder defekt."),
-        format!("Nothing could be stored {commits} times: the disk is full or broken."),
+        format!("Es ließ sich nichts speichern ({commits}-mal): Datenträger voll oder defekt."),
+        format!("Nothing could be stored (count: {commits}): the disk is full or broken."),
     );
     let set_aside = spool.set_aside;
     say(
         Problem::SetAside,
         set_aside > 0,
-        format!(
-            "{set_aside} beschädigte Teile des Speichers liegen beiseite (….damaged). Der Datenträger sollte geprüft werden."
-        ),
-        format!("{set_aside} damaged parts of the storage lie aside (….damaged). The disk should be checked."),
+        format!("Beschädigte Teile des Speichers liegen beiseite (….damaged): {set_aside}. Den Datenträger prüfen."),
+        format!("Damaged parts of the storage lie aside (….damaged): {set_aside}. Check the disk."),
     );
     let unreadable = spool.unreadable;
     say(
         Problem::Unreadable,
         unreadable > 0,
-        format!("{unreadable} Einträge konnten nicht vom Datenträger zurückgelesen werden. Diese sind verloren."),
-        format!("{unreadable} items could not be read back from the disk. These are lost."),
+        format!("Vom Datenträger nicht mehr lesbar und verloren: {unreadable}."),
+        format!("No longer readable from the disk, and lost: {unreadable}."),
     );
     let share = spool.bytes_on_disk as f64 / spool.quota_bytes.max(1) as f64;
     // In steps, or each minute would be news.
@@ -137,55 +135,67 @@ pub fn concerns(health: &DeviceHealth) -> Vec<Concern> {
     say(
         Problem::NearlyFull,
         spool.quota_bytes > 0 && share >= NEARLY_FULL,
-        format!("Der Speicher ist zu mehr als {tenths:.0} % voll. Erreicht das Gerät den Broker nicht?"),
-        format!("The storage is more than {tenths:.0} % full. Does the device not reach the broker?"),
+        format!("Der Speicher ist zu {tenths:.0} % voll. Erreicht das Gerät den Broker nicht?"),
+        format!("The storage is {tenths:.0} % full. Does the device not reach the broker?"),
     );
     let refused = link.refused;
     say(
         Problem::RefusedItems,
         refused > 0,
-        format!("Der Broker hat {refused} Sendungen abgelehnt: Rechte des Geräts prüfen."),
-        format!("The broker refused {refused} items: check what the device may do there."),
+        format!("Vom Broker abgelehnte Sendungen: {refused}. Prüfen, was das Gerät dort darf."),
+        format!("Items that the broker refused: {refused}. Check what the device may do there."),
     );
     let too_large = link.too_large;
     say(
         Problem::TooLarge,
         too_large > 0,
-        format!("{too_large} Sendungen sind größer, als der Broker annimmt: seine Grenze prüfen."),
-        format!("{too_large} items are larger than the broker takes: check its limit."),
+        format!("Sendungen, die größer sind, als der Broker annimmt: {too_large}. Seine Grenze prüfen."),
+        format!("Items larger than the broker takes: {too_large}. Check its limit."),
     );
     let unheard = link.unheard;
     say(
         Problem::Unheard,
         unheard > 0,
-        format!("{unheard}-mal hörte niemand zu; es wurde erneut gesendet. Stimmt der Name des Standorts?"),
-        format!("Nobody was listening {unheard} times; it was sent again. Is the name of the site right?"),
+        format!("Sendungen, denen niemand zuhörte und die erneut gingen: {unheard}. Stimmt der Name des Standorts?"),
+        format!("Items that nobody listened to and that were sent again: {unheard}. Is the name of the site right?"),
     );
     let why = models.last_refusal.as_deref().map(|why| format!(" ({})", shortened(why))).unwrap_or_default();
     let refused = models.refused;
     say(
         Problem::RefusedBundles,
         refused > 0,
-        format!("{refused} Modellpakete wurden abgelehnt{why}."),
-        format!("{refused} model bundles were refused{why}."),
+        format!("Abgelehnte Modellpakete: {refused}{why}."),
+        format!("Model bundles that were refused: {refused}{why}."),
     );
     let back = models.rolled_back;
     say(
         Problem::RolledBack,
         back > 0,
-        format!("{back} Modellpakete wurden nach der Umstellung zurückgenommen{why}."),
-        format!("{back} model bundles were taken back after activation{why}."),
+        format!("Nach der Umstellung zurückgenommene Modellpakete: {back}{why}."),
+        format!("Model bundles that were taken back after activation: {back}{why}."),
     );
     if let Some(share) = health.shadow.as_ref().and_then(disagreement) {
         let percent = (share * 10.0).floor() * 10.0;
         say(
             Problem::ShadowDisagrees,
             share >= LARGEST_DISAGREEMENT,
-            format!("Das mitlaufende zweite Modell ist in mehr als {percent:.0} % der Funde anderer Meinung."),
+            format!("Das mitlaufende zweite Modell ist bei mehr als {percent:.0} % der Funde anderer Meinung."),
             format!("The second model beside it disagrees on more than {percent:.0} % of the finds."),
         );
     }
     found
+}
+
+/// The spool's priorities, as people here call what was given up.
+fn german(priority: &str) -> &str {
+    match priority {
+        "alarm" => "Alarme",
+        "danger" => "Gefahren",
+        "damage" => "Schäden",
+        "coverage" => "befahrene Abschnitte",
+        "evidence" => "Bilder",
+        other => other,
+    }
 }
 
 /// Share of the boxes that only one of both models has found; `None` while there are too few.
@@ -259,7 +269,10 @@ mod tests {
         let texts: Vec<Text> = concerns(&health).into_iter().map(|c| c.text).collect();
         assert!(texts.iter().all(|text| text.de != text.en));
         let evicted = &texts[2];
-        assert!(evicted.en.contains("4 evidence") && !evicted.en.contains("coverage"), "{evicted:?}");
+        assert!(
+            evicted.en.contains("evidence: 4") && evicted.de.contains("Bilder: 4") && !evicted.en.contains("coverage"),
+            "{evicted:?}"
+        );
         assert!(texts.iter().any(|text| text.en.contains("(wrongsignature)")));
         assert!(texts.iter().any(|text| text.en.contains("more than 50 %")));
     }

@@ -85,11 +85,17 @@ impl Store {
         self.record(&mut transaction, (from, until), purged).await?;
         transaction.commit().await?;
         self.tell(changes);
-        // A transaction cannot do this, and readers may hold the log for a moment longer: the next purge, or the end of the
-        // service, then empties it.
+        if let Err(error) = self.write_anew().await {
+            tracing::warn!(%error, "removed, but free pages of the file may still hold it: stop the service and purge again");
+        }
+        Ok(purged)
+    }
+
+    /// A transaction cannot do this, and it needs a moment in which nobody else writes.
+    async fn write_anew(&self) -> Result<(), StoreError> {
         sqlx::query("VACUUM").execute(&self.shared.writer).await?;
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.shared.writer).await?;
-        Ok(purged)
+        Ok(())
     }
 
     /// How often something was purged and how much, without saying whose it was: that would be a record of who drove.

@@ -28,3 +28,7 @@ UPDATE evidence SET received_at = received_at - received_at % 3600;
 UPDATE rejected SET received_at = received_at - received_at % 3600;
 UPDATE facts SET value = CAST(CAST(value AS INTEGER) - CAST(value AS INTEGER) % 3600 AS TEXT) WHERE key = 'last_event_at';
 UPDATE sightings SET hour = hour - hour % 3600;
+
+-- Messages from a device's own topics were kept with its name.
+UPDATE rejected SET topic = 'umsicht/1/+/+', reason = CASE WHEN reason LIKE '%umsicht/1/%' THEN 'no topic of this system' ELSE reason END
+    WHERE topic LIKE 'umsicht/1/%' AND topic NOT LIKE 'umsicht/1/%/road/%';
