@@ -1,4 +1,4 @@
--- Dangers are told at once and stand by themselves: no pass tag, so that nothing joins them with sightings, and no row
+-- Dangers are told at once and stand by themselves: no pass tag, so that no id joins them with sightings, and no row
 -- number, which would tell the order within the hour.
 CREATE TABLE dangers (
     id           BLOB PRIMARY KEY NOT NULL,
