@@ -1,11 +1,19 @@
 //! Who may talk to whom: certificates on both sides, a login, a WebSocket. What is refused is told with a remedy, and the
 //! device goes on trying and keeps everything.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+use umsicht::central::config::CheckedConfig;
+use umsicht::central::serve;
+use umsicht::clock::SystemClock;
 use umsicht::edge::check::Verdict;
 use umsicht::mqtt::{BrokerAddress, Identity, Login, Tls};
+use umsicht::schema::topic::TopicName;
 
 use crate::support::authority::{Authority, server_config};
 use crate::support::device::{Device, arrive, checked, failure};
@@ -99,6 +107,40 @@ async fn a_broker_that_asks_for_a_certificate_gets_one_or_nothing() {
     let with = broker.address(ca_file, Some(identity));
     assert!(matches!(checked(&with).await, Verdict::Ok(words) if words.contains("MQTT 5, encrypted")));
     delivers(with, broker.plain_port).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_town_takes_events_from_the_same_broker() {
+    let Some(broker) = Encrypted::start(true) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let address = |name: &str| {
+        let identity = broker.authority.certify(broker.folder.path(), name);
+        broker.address(&broker.authority.ca_file, Some(identity))
+    };
+    let config = CheckedConfig {
+        site: TopicName::new("soest").unwrap(),
+        town_name: "Soest".into(),
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        broker: address("central"),
+        database: folder.path().join("central.sqlite"),
+        network: None,
+        profile: None,
+    };
+    let (stop, mut stopping) = watch::channel(false);
+    let shutdown = async move {
+        let _ = stopping.wait_for(|stop| *stop).await;
+    };
+    let town = serve(config, Arc::new(SystemClock), shutdown).await.unwrap();
+    let device = Device::start(&folder.path().join("spool"), address("bauhof-3"));
+    let events = device.commit(0..5).len() as u64;
+    let started = Instant::now();
+    while town.store.counts().await.unwrap().sightings < events {
+        assert!(started.elapsed() < Duration::from_secs(30), "the town does not get the events");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    device.stop().await;
+    stop.send_replace(true);
+    town.finished().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

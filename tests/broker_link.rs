@@ -22,6 +22,10 @@ fn plain(port: u16) -> BrokerAddress {
     BrokerAddress::plain("127.0.0.1", port)
 }
 
+async fn next(commands: &mut mpsc::Receiver<Command>) -> Command {
+    tokio::time::timeout(Duration::from_secs(10), commands.recv()).await.expect("the command comes in time").unwrap()
+}
+
 async fn is_spoken_to_in_311(refusal: Refusal) {
     let Some(broker) = Mosquitto::start(false) else { return };
     let address = plain(old_broker(broker.port(), refusal).await);
@@ -38,7 +42,7 @@ async fn is_spoken_to_in_311(refusal: Refusal) {
     device.delivered().await;
     assert_eq!(device.stats.borrow().mqtt, Some(Version::V311));
     say(broker.port(), &format!("{COMMANDS}/models"), b"bundle").await;
-    let Command { name, payload } = commands.recv().await.unwrap();
+    let Command { name, payload } = next(&mut commands).await;
     assert_eq!((name.as_str(), payload.as_slice()), ("models", b"bundle".as_slice()));
     device.stop().await;
     assert_eq!(collected.comes(STATUS, 2).await, [b"online".to_vec(), b"offline".to_vec()]);
@@ -118,7 +122,7 @@ async fn commands_that_nobody_carries_out_stop_nothing() {
     }
     let expected = device.commit(0..5);
     arrive(&collected, &expected).await;
-    assert_eq!(commands.recv().await.unwrap().payload, large, "megabytes come through");
+    assert_eq!(next(&mut commands).await.payload, large, "megabytes come through");
     assert!(commands.try_recv().is_err(), "what did not fit is dropped");
     assert_eq!(device.stats.borrow().connections, 1);
     device.stop().await;
