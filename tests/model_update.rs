@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use umsicht::edge::config::{EdgeConfig, MountedCamera};
+use umsicht::edge::config::{EdgeConfig, ModelConfig, MountedCamera};
 use umsicht::edge::detector::Detector;
 use umsicht::edge::fix::FixLog;
 use umsicht::edge::infer::BackendChoice;
@@ -20,12 +21,12 @@ use umsicht::edge::pipeline::{Outbox, Playback, RoadPipeline};
 use umsicht::edge::report::PassId;
 use umsicht::edge::source::images::{ImageSequence, Timing};
 use umsicht::edge::source::{CapturedImage, FrameSource, SourceError};
-use umsicht::edge::update::{Activated, Refusal, TrialLimits, Updater, on_command};
+use umsicht::edge::update::{Activated, Refusal, TrialLimits, Updater, Watch, on_command};
 use umsicht::schema::topic::TopicName;
 use umsicht::schema::{DamageClass, Event, RoadDamage};
 
 use crate::support::clip::{self, Clip, Patch, STARTED_AT};
-use crate::support::models::{Device, colours, fails_on_the_road};
+use crate::support::models::{Device, came_with_the_program, colours, fails_on_the_road};
 use crate::support::umsicht;
 
 const METRES_PER_SECOND: f64 = 8.0;
@@ -192,6 +193,62 @@ fn models_that_judge_nothing_while_frames_come_are_taken_back() {
     assert_eq!((updater.state().current, updater.state().rolled_back), (None, 1));
     let back = updater.between_frames().expect("the old models are handed over");
     assert_eq!(back.detector.model_ref().version, "1.0.0");
+}
+
+#[test]
+fn a_model_that_does_not_let_go_of_the_program_ends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::new(folder.path());
+    let (silence, release) = (Duration::from_millis(50), Duration::from_millis(50));
+    let updater = Arc::new(device.updater(TrialLimits { silence, release, ..TrialLimits::default() }));
+    updater.first_models().unwrap();
+    updater.offer(&device.bundle(12, &colours(folder.path(), "2.0.0")), "test").unwrap();
+    // Taken by a thread that never comes back for the next frame.
+    assert!(updater.between_frames().is_some());
+    updater.count_given();
+    let (tell, told) = channel();
+    let _watch = Watch::start(&updater, move || tell.send(()).unwrap());
+    told.recv_timeout(Duration::from_secs(10)).expect("somebody must end the program");
+    assert_eq!(updater.state().current, None, "the next start has the old models");
+}
+
+#[test]
+fn an_orderly_end_in_the_middle_of_a_trial_is_not_held_against_the_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::new(folder.path());
+    let updater = Arc::new(device.updater(TrialLimits::default()));
+    updater.offer(&device.bundle(12, &colours(folder.path(), "2.0.0")), "test").unwrap();
+    updater.first_models().unwrap();
+    drop(Watch::start(&updater, || ()));
+    drop(updater);
+    let next = device.updater(TrialLimits::default());
+    assert_eq!(next.first_models().unwrap().detector.model_ref().version, "2.0.0");
+    assert!(next.state().trial.is_some(), "the trial goes on");
+}
+
+/// The same models with the file of the road model as a privacy model too.
+fn with_privacy_model(models: &Path) {
+    let manifest = fs::read_to_string(models.join("manifest.toml")).unwrap();
+    let again = manifest.replace("\"road\"", "\"privacy\"");
+    let again = &again[again.find("[[model]]").unwrap()..];
+    fs::write(models.join("manifest.toml"), format!("{manifest}\n{again}")).unwrap();
+}
+
+#[test]
+fn an_update_never_takes_the_privacy_model_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::new(folder.path());
+    let old = colours(folder.path(), "1.5.0");
+    with_privacy_model(&old);
+    let model = ModelConfig { folder: old, ..came_with_the_program() };
+    let updater = Updater::open(&device.config(), &model, TrialLimits::default()).unwrap();
+    updater.first_models().unwrap();
+    let new = colours(folder.path(), "2.0.0");
+    let without = updater.offer(&device.bundle(1, &new), "test").unwrap_err();
+    assert!(matches!(without, Refusal::NoPrivacyModel), "{without}");
+    with_privacy_model(&new);
+    updater.offer(&device.bundle(1, &new), "test").unwrap();
+    assert!(matches!(updater.between_frames().unwrap().guard, Guard::Model(_)), "it looks with the new one");
 }
 
 #[test]
