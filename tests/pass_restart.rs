@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use time::format_description::well_known::Rfc3339;
-use umsicht::schema::event::EventData;
 use umsicht::schema::{DamageClass, Event, PassTag, RoadDamage};
 
 use crate::support::clip::{self, Clip, Patch, STARTED_AT};
