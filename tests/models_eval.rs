@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use umsicht::edge::golden::Golden;
 use umsicht::edge::infer::model::Manifest;
 use umsicht::models::bench::Timing;
-use umsicht::schema::device_tag::hex as hexadecimal;
+use umsicht::schema::device_tag::hex;
 
 use crate::support::onnx::Attribute::{Number, Numbers};
 use crate::support::onnx::Network;
@@ -244,7 +244,7 @@ fn install_with_extent(folder: &Folder) {
         .output("output", &[1, 7, 16])
         .output("extent", &[1, 2, 8, 8]);
     let file = network.file();
-    let hash = hexadecimal(&Sha256::digest(&file));
+    let hash = hex(&Sha256::digest(&file));
     fs::write(folder.path("blob.onnx"), file).unwrap();
     folder.change_manifest("6b23c257905bb1bbe34362b87c2f04e9140e22d0a55b1c8f07cbf3b7ab785245", &hash);
     let text = fs::read_to_string(folder.path("manifest.toml")).unwrap();

@@ -13,7 +13,7 @@ use umsicht::edge::detection::Detection;
 use umsicht::edge::detector::Detector;
 use umsicht::edge::frame::CameraImage;
 use umsicht::edge::infer::{BackendChoice, BackendSettings, InferError, library};
-use umsicht::schema::device_tag::hex as hexadecimal;
+use umsicht::schema::device_tag::hex;
 
 use crate::support::onnx::Attribute::{Number, Numbers};
 use crate::support::onnx::Network;
@@ -191,7 +191,7 @@ fn exports() -> Vec<Export> {
 fn install(network: &Network, lines: &str, side: usize) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let file = network.file();
-    let hash = hexadecimal(&Sha256::digest(&file));
+    let hash = hex(&Sha256::digest(&file));
     fs::write(folder.path().join("own.onnx"), file).unwrap();
     let manifest = format!(
         "[[model]]\nname = \"own\"\ntask = \"road\"\nversion = \"7\"\nfile = \"own.onnx\"\nsha256 = \"{hash}\"\n\

@@ -13,7 +13,7 @@ use umsicht::edge::update::bundle::{About, Bundle};
 use umsicht::edge::update::key::{PrivateKey, generate};
 use umsicht::edge::update::{TrialLimits, Updater, files_of};
 use umsicht::models::verify::renew_golden;
-use umsicht::schema::device_tag::hex as hexadecimal;
+use umsicht::schema::device_tag::hex;
 
 use crate::support::clip;
 use crate::support::onnx::Attribute::{Number, Numbers};
@@ -109,7 +109,7 @@ pub fn fails_on_the_road(folder: &Path) -> PathBuf {
         .node("Concat", &["boxes", "scores"], "output0", &[("axis", Number(1))])
         .output("output0", &[1, 7, CELLS]);
     let file = network.file();
-    let hash = hexadecimal(&Sha256::digest(&file));
+    let hash = hex(&Sha256::digest(&file));
     fs::write(models.join("fails.onnx"), file).unwrap();
     fs::write(models.join("fails.md"), "Version 9.\n").unwrap();
     let manifest = format!(

@@ -197,3 +197,31 @@ async fn no_sighting_moves_a_defect_on_or_closes_it_least_of_all_one_by_a_model_
     let left: BTreeSet<DefectId> = defects.iter().map(|defect| defect.id).collect();
     assert!(ids.is_subset(&left), "a defect is gone");
 }
+
+#[tokio::test]
+async fn an_older_store_forgets_minutes_and_names_of_devices() {
+    use sqlx::{AssertSqlSafe, SqlitePool};
+
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteConnectOptions::new().filename(folder.path().join("old.sqlite")).create_if_missing(true);
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    let run = async |script: &'static str| sqlx::raw_sql(AssertSqlSafe(script)).execute(&pool).await.map(drop).unwrap();
+    run(include_str!("migrations/0001_start.sql")).await;
+    run(include_str!("migrations/0002_trial_operation.sql")).await;
+    run("INSERT INTO evidence VALUES (x'01', 1773742331, x'ff'); \
+         INSERT INTO facts VALUES ('last_event_at', '1773742331'), ('network_source', 'ab12'); \
+         INSERT INTO rejected (received_at, topic, reason, payload, payload_bytes) VALUES \
+         (1773742331, 'umsicht/1/soest/bus7/x', '\"umsicht/1/soest/bus7/x\" is no topic of this system', x'', 0), \
+         (1773742331, 'umsicht/1/soest/road/event/road.damage', 'not a CloudEvent', x'', 0);")
+    .await;
+    run(include_str!("migrations/0003_danger_and_hours.sql")).await;
+    let hour = 1_773_741_600_i64;
+    let text = async |query: &'static str| sqlx::query_scalar::<_, String>(query).fetch_all(&pool).await.unwrap();
+    let times =
+        "SELECT CAST(received_at AS TEXT) FROM evidence UNION ALL SELECT CAST(received_at AS TEXT) FROM rejected";
+    assert!(text(times).await.iter().all(|time| *time == hour.to_string()));
+    assert_eq!(text("SELECT value FROM facts ORDER BY key").await, [hour.to_string(), "ab12".to_owned()]);
+    let topics = text("SELECT topic FROM rejected ORDER BY seq").await;
+    assert_eq!(topics, ["umsicht/1/+/+", "umsicht/1/soest/road/event/road.damage"]);
+    assert!(text("SELECT reason FROM rejected").await.iter().all(|reason| !reason.contains("bus7")));
+}
