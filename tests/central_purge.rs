@@ -33,7 +33,7 @@ fn reports(secrets: &[DeviceSecret]) -> Vec<(usize, Event)> {
     let mut reports = Vec::new();
     for place in 0..PLACES {
         for device in 0..secrets.len() {
-            if (place as usize + device) % 3 == 0 {
+            if (place as usize + device).is_multiple_of(3) {
                 continue;
             }
             let number = 1000 * (1 + device as u32) + place;

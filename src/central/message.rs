@@ -59,10 +59,10 @@ fn understood(site: &TopicName, topic: &str, payload: &[u8]) -> Result<Message, 
 /// The topic with `+` for the device, whether or not it is one that can be read.
 fn without_device(topic: &str) -> String {
     let mut parts: Vec<&str> = topic.split('/').collect();
-    if let [_, _, _, device, ..] = &mut parts[..] {
-        if *device != "road" {
-            *device = "+";
-        }
+    if let [_, _, _, device, ..] = &mut parts[..]
+        && *device != "road"
+    {
+        *device = "+";
     }
     parts.join("/")
 }
