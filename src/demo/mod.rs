@@ -286,7 +286,8 @@ async fn end_when_told(at_most: Option<Duration>, end: Arc<AtomicBool>) {
 async fn wait_for_delivery(store: &Store, spool: &Spool, events: u64) -> Result<u64, Failure> {
     let started = Instant::now();
     loop {
-        let arrived = store.counts().await.map_err(Failure::unavailable)?.sightings;
+        let counts = store.counts().await.map_err(Failure::unavailable)?;
+        let arrived = counts.sightings + counts.dangers;
         if (arrived >= events && spool.is_empty()) || started.elapsed() > DELIVERY_TIMEOUT {
             return Ok(arrived);
         }

@@ -68,15 +68,17 @@ const SAME_PLACE_METRES: f64 = 1.5;
 
 type Cell = (i32, i32);
 
-/// Random secret of a device for the ordinals of one batch; see [`Ordinal`]. Kept with the pass, so that a run that begins in
-/// the same hour goes on with it.
+/// Secret of a device for the ordinals of one batch; see [`Ordinal`]. Kept with the pass, so that a run that begins in the
+/// same hour goes on with it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 struct BatchSecret(String);
 
 impl BatchSecret {
-    fn random() -> Self {
-        Self(uuid::Uuid::new_v4().simple().to_string())
+    /// Of the first pass of its hour: as secret as that, and the same when a recording is read again.
+    fn of(pass_id: &PassId) -> Self {
+        let digest = Sha256::digest(format!("batch|{}", pass_id.0).as_bytes());
+        Self(digest.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}")))
     }
 
     /// The same for all that lies in one cell and one hour.
@@ -106,7 +108,8 @@ fn coarse(covariance: Covariance) -> Covariance {
     let up = |value: f64| (value * 20.0).ceil() / 20.0;
     Covariance {
         east_east: up(covariance.east_east),
-        east_north: (covariance.east_north * 20.0).trunc() / 20.0,
+        // Never minus nought.
+        east_north: (covariance.east_north * 20.0).trunc() / 20.0 + 0.0,
         north_north: up(covariance.north_north),
     }
 }
@@ -120,7 +123,6 @@ fn cell_of(position: LatLon) -> Cell {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     pass_id: PassId,
-    #[serde(default = "BatchSecret::random")]
     batch_secret: BatchSecret,
     #[serde(with = "time::serde::rfc3339")]
     last_frame_at: OffsetDateTime,
@@ -191,7 +193,7 @@ impl Reporter {
     #[must_use]
     pub fn new(pass_id: PassId, model: ModelRef, simulated: bool) -> Self {
         let (visits, reported, reported_before) = (HashMap::new(), Vec::new(), Vec::new());
-        let batch_secret = BatchSecret::random();
+        let batch_secret = BatchSecret::of(&pass_id);
         Self { pass_id, batch_secret, model, simulated, visits, reported, reported_before }
     }
 
