@@ -114,30 +114,51 @@ fn ahead_of(heading: f64, forward: f64, left: f64) -> EastNorth {
     EastNorth::new(forward * d.east_metres - left * d.north_metres, forward * d.north_metres + left * d.east_metres)
 }
 
+/// Six things on alternating sides of the road.
+fn row(heading: f64, spacing: f64) -> Vec<Thing> {
+    let thing = |k: u32| Thing {
+        at: ahead_of(heading, 15.0 + spacing * f64::from(k), if k % 2 == 0 { 1.2 } else { -1.0 }),
+        length: 0.8,
+        width: 0.6,
+        class: if k % 3 == 0 { DamageClass::Pothole } else { DamageClass::AlligatorCrack },
+    };
+    (0..6).map(thing).collect()
+}
+
+/// Where a fifth of the boxes is missing, a thing is lost now and then; rarely is what is promised.
+#[test]
+fn hardly_a_thing_is_lost() {
+    let mut dice = ChaCha8Rng::seed_from_u64(1);
+    let (mut found, mut there) = (0, 0);
+    for seed in 0..150 {
+        let (heading, spacing) = (dice.random_range(0.0..360.0), dice.random_range(3.0..9.0));
+        let things = row(heading, spacing);
+        found += drive(&things, heading, if seed % 2 == 0 { 5.0 } else { 25.0 }, seed, 0.0).len();
+        there += things.len();
+    }
+    assert!(found <= there && f64::from(found as u32) >= 0.99 * f64::from(there as u32), "{found} of {there}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn each_thing_is_one_sighting_where_it_is(
+    fn each_sighting_is_one_thing_where_it_is(
         heading in 0.0..360.0f64, seed in 0..1000u64, spacing in 3.0..9.0f64,
         frames_per_second in prop::sample::select(vec![5.0, 25.0]),
     ) {
-        let things: Vec<Thing> = (0..6).map(|k| Thing {
-            at: ahead_of(heading, 15.0 + spacing * f64::from(k), if k % 2 == 0 { 1.2 } else { -1.0 }),
-            length: 0.8,
-            width: 0.6,
-            class: if k % 3 == 0 { DamageClass::Pothole } else { DamageClass::AlligatorCrack },
-        }).collect();
+        let things = row(heading, spacing);
         let found = drive(&things, heading, frames_per_second, seed, 0.0);
-        prop_assert_eq!(found.len(), things.len());
+        prop_assert!(found.len() <= things.len());
         let local = LocalFrame::at(HOME);
-        for thing in &things {
-            let truth = local.latlon_from_local(thing.at);
-            let nearest = found.iter().min_by(|a, b| {
-                distance_metres(a.position, truth).total_cmp(&distance_metres(b.position, truth))
-            }).unwrap();
-            prop_assert!(distance_metres(nearest.position, truth) < 0.3, "{} m", distance_metres(nearest.position, truth));
-            prop_assert_eq!(nearest.class, thing.class);
-            prop_assert!((nearest.length_metres - thing.length).abs() < 0.35);
+        let mut seen = std::collections::BTreeSet::new();
+        for sighting in &found {
+            let away = |thing: &Thing| distance_metres(sighting.position, local.latlon_from_local(thing.at));
+            let (nearest, thing) =
+                things.iter().enumerate().min_by(|(_, a), (_, b)| away(a).total_cmp(&away(b))).unwrap();
+            prop_assert!(away(thing) < 0.3, "{} m", away(thing));
+            prop_assert_eq!(sighting.class, thing.class);
+            prop_assert!((sighting.length_metres - thing.length).abs() < 0.35);
+            prop_assert!(seen.insert(nearest), "a thing is told twice");
         }
     }
 
