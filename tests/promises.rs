@@ -19,6 +19,7 @@ mod central_service;
 mod cli_help;
 mod coco_parity;
 mod config_errors;
+mod damaged_device;
 mod edge_replay;
 mod end_to_end;
 mod foreign_model;
