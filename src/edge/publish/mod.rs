@@ -11,8 +11,10 @@
 //! the same id. Receivers tell doubles by the id. One task polls; items go into the client's queue without waiting, at most
 //! `WINDOW` of them, so neither side can block the other.
 //!
-//! The same connection brings commands for this device, and takes its state of health once a minute. Neither is spooled.
+//! The same connection takes the device's state of health once a minute, which is not spooled. Commands come over one of
+//! their own, see `commands`.
 
+mod commands;
 mod delivery;
 mod serve;
 mod stats;
@@ -25,6 +27,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use tokio::sync::{mpsc, watch};
 
+use self::commands::Commands;
 use self::serve::ACK_TIMEOUT;
 pub use self::stats::{PublishStats, delivered};
 use self::suspects::Suspects;
@@ -124,7 +127,11 @@ impl Publisher {
     }
 
     /// Runs until `stop` is true (or its sender is gone) and says goodbye then. Reconnects for ever, with growing pauses.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let listening = self.commands.take().map(|to| {
+            let (broker, site, device) = (self.broker.clone(), self.site.clone(), self.device.clone());
+            tokio::spawn(Commands { broker, site, device, to }.run(stop.clone()))
+        });
         if let Some(warning) = self.broker.address.warning() {
             tracing::warn!("{warning}");
         }
@@ -146,8 +153,7 @@ impl Publisher {
             if was_connected {
                 backoff = FIRST_BACKOFF;
             }
-            // Between half and all of it, so that a fleet does not return at once after an outage.
-            let pause = backoff.mul_f64(rand::rng().random_range(0.5..=1.0));
+            let pause = pause_of(backoff);
             self.complain(&broken, memory.choice, pause);
             let doubt = if let Broken::Connection(e) = &broken { e.version } else { VersionDoubt::None };
             memory.choice.failed(doubt, was_connected);
@@ -156,6 +162,10 @@ impl Publisher {
                 () = tokio::time::sleep(pause) => {}
                 () = stopped(&mut stop) => break,
             }
+        }
+        if let Some(listening) = listening {
+            // A command that is half here is no command.
+            listening.abort();
         }
         if let Err(error) = self.spool.flush() {
             tracing::warn!("what was acknowledged may be sent once more: {error}");
@@ -171,6 +181,11 @@ impl Publisher {
         let (mqtt, millis) = (choice.version().name(), pause.as_millis());
         tracing::warn!(broker = %address, mqtt, "no connection: {broken}{advice}; next try in {millis} ms");
     }
+}
+
+/// Between half and all of it, so that a fleet does not return at once after an outage.
+fn pause_of(backoff: Duration) -> Duration {
+    backoff.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::delivery::Delivery;
-use super::{Broken, Command, Memory, Publisher, stopped};
+use super::{Broken, Memory, Publisher, stopped};
 use crate::edge::link::{self, LinkEvent, Receiver, Settings, Verdict};
 use crate::edge::spool::{Outgoing, Part, Priority, SpoolError, Ticket};
 use crate::schema::evidence::MAX_EVIDENCE_BYTES;
@@ -15,8 +15,8 @@ use crate::schema::{DeviceHealth, Topic};
 const WINDOW: usize = 16;
 /// A picture, its topic and its packet's head fit.
 const MAX_OUTGOING_BYTES: u32 = MAX_EVIDENCE_BYTES as u32 + 8 * 1024;
-/// Bundles of models come as commands.
-const MAX_INCOMING_BYTES: u32 = 16 * 1024 * 1024;
+/// Acknowledgements are all that comes.
+const MAX_INCOMING_BYTES: u32 = 64 * 1024;
 const PACKET_HEAD_BYTES: usize = 16;
 /// Also the longest time without a sign of life from the broker.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -117,8 +117,8 @@ impl Publisher {
                 LinkEvent::Connected { max_packet_bytes } => self.connected(memory, talk, max_packet_bytes),
                 LinkEvent::Acked(packet_id, verdict) => self.acknowledged(memory, talk, packet_id, verdict),
                 LinkEvent::Sent(packet_id) => talk.delivery.was_sent(packet_id),
-                LinkEvent::Incoming { topic, payload } => self.command(&topic, payload),
-                LinkEvent::SignOfLife | LinkEvent::Disconnected | LinkEvent::Other => {}
+                // Nothing was asked for on this connection.
+                LinkEvent::Incoming { .. } | LinkEvent::SignOfLife | LinkEvent::Disconnected | LinkEvent::Other => {}
             }
             self.count_delivered(talk);
             if stopping && talk.delivery.outstanding() == 0 {
@@ -157,10 +157,6 @@ impl Publisher {
         });
         tracing::info!(broker = %address, mqtt = version.name(), "connected");
         talk.delivery.say(self.status_topic(), true, b"online".to_vec());
-        // A new session has no subscriptions.
-        if self.commands.is_some() && !talk.delivery.client.subscribe(Topic::commands(&self.site, &self.device)) {
-            tracing::error!("this device cannot ask for its commands");
-        }
         self.say_health(talk);
         self.spool.spread_overdue();
     }
@@ -238,18 +234,6 @@ impl Publisher {
                 "an item of {bytes} bytes stays in the spool: the broker takes packets up to {limit_bytes}; raise its limit"
             );
             self.stats.send_modify(|stats| stats.too_large += 1);
-        }
-    }
-
-    fn command(&self, topic: &str, payload: Vec<u8>) {
-        let name = match topic.parse() {
-            Ok(Topic::DeviceCommand { site, device, name }) if site == self.site && device == self.device => name,
-            _ => return tracing::warn!(topic, "a message that is no command for this device is dropped"),
-        };
-        let Some(commands) = &self.commands else { return };
-        // The connection must not wait for whoever carries commands out.
-        if commands.try_send(Command { name, payload }).is_err() {
-            tracing::error!(topic, "a command is dropped: those before it are still being carried out");
         }
     }
 
