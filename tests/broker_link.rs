@@ -41,6 +41,8 @@ async fn is_spoken_to_in_311(refusal: Refusal) {
     arrive(&collected, &expected).await;
     device.delivered().await;
     assert_eq!(device.stats.borrow().mqtt, Some(Version::V311));
+    device.counts(|stats| stats.listening).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     say(broker.port(), &format!("{COMMANDS}/models"), b"bundle").await;
     let Command { name, payload } = next(&mut commands).await;
     assert_eq!((name.as_str(), payload.as_slice()), ("models", b"bundle".as_slice()));
@@ -113,7 +115,7 @@ async fn commands_that_nobody_carries_out_stop_nothing() {
     let collected = collect(broker.port());
     let (sender, mut commands) = mpsc::channel(1);
     let mut device = Device::with(folder.path(), plain(broker.port()), |p| p.with_commands(sender));
-    device.counts(|stats| stats.connected).await;
+    device.counts(|stats| stats.listening).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let large = vec![7; 2 << 20];
     say(broker.port(), &format!("{COMMANDS}/models"), &large).await;

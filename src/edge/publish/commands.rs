@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::{Broken, BrokerConfig, Command, pause_of, stopped};
-use crate::edge::link::choice::Choice;
-use crate::edge::link::{self, LinkEvent, Settings, VersionDoubt};
+use super::{Broken, BrokerConfig, Command, PublishStats, pause_of, stopped};
+use crate::edge::link::{self, LinkEvent, Settings, Version};
 use crate::schema::Topic;
 use crate::schema::topic::TopicName;
 
@@ -28,27 +27,29 @@ pub(super) struct Commands {
     pub site: TopicName,
     pub device: TopicName,
     pub to: mpsc::Sender<Command>,
+    pub stats: watch::Sender<PublishStats>,
 }
 
 impl Commands {
-    /// Listens until `stop` is true.
+    /// Listens until `stop` is true. Which version the broker speaks, the delivery finds out.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let (mut choice, mut backoff) = (Choice::default(), FIRST_BACKOFF);
+        let (mut delivery, mut backoff) = (self.stats.subscribe(), FIRST_BACKOFF);
         loop {
-            let mut was_connected = false;
-            let broken = tokio::select! {
-                broken = self.listen(&mut choice, &mut was_connected) => broken,
+            let version = tokio::select! {
+                connected = delivery.wait_for(|stats| stats.connected) => connected.ok().and_then(|stats| stats.mqtt),
                 () = stopped(&mut stop) => return,
             };
-            if was_connected {
+            let broken = tokio::select! {
+                broken = self.listen(version.unwrap_or(Version::V5)) => broken,
+                () = stopped(&mut stop) => return,
+            };
+            let mut listened = false;
+            self.stats.send_modify(|stats| listened = std::mem::take(&mut stats.listening));
+            if listened {
                 backoff = FIRST_BACKOFF;
             }
             let pause = pause_of(backoff);
             tracing::debug!("no connection for commands: {broken}; next try in {} s", pause.as_secs());
-            choice.failed(
-                if let Broken::Connection(e) = &broken { e.version } else { VersionDoubt::None },
-                was_connected,
-            );
             backoff = (backoff * 2).min(MAX_BACKOFF);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -58,7 +59,7 @@ impl Commands {
     }
 
     /// One connection, until it breaks.
-    async fn listen(&self, choice: &mut Choice, was_connected: &mut bool) -> Broken {
+    async fn listen(&self, version: Version) -> Broken {
         let settings = Settings {
             client_id: &format!("{}-commands", self.broker.client_id),
             keep_alive: KEEP_ALIVE,
@@ -72,16 +73,15 @@ impl Commands {
             Ok(way) => way,
             Err(error) => return error.into(),
         };
-        let (client, mut connection) = link::open(choice.version(), way, &settings);
+        let (client, mut connection) = link::open(version, way, &settings);
         loop {
             match connection.next().await {
                 Ok(LinkEvent::Connected { .. }) => {
-                    *was_connected = true;
-                    choice.connected();
                     // A new session has no subscriptions.
                     if !client.subscribe(Topic::commands(&self.site, &self.device)) {
                         tracing::error!("this device cannot ask for its commands");
                     }
+                    self.stats.send_modify(|stats| stats.listening = true);
                 }
                 Ok(LinkEvent::Incoming { topic, payload }) => self.take(&topic, payload),
                 Ok(_) => {}

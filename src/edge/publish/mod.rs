@@ -130,7 +130,8 @@ impl Publisher {
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let listening = self.commands.take().map(|to| {
             let (broker, site, device) = (self.broker.clone(), self.site.clone(), self.device.clone());
-            tokio::spawn(Commands { broker, site, device, to }.run(stop.clone()))
+            let stats = self.stats.clone();
+            tokio::spawn(Commands { broker, site, device, to, stats }.run(stop.clone()))
         });
         if let Some(warning) = self.broker.address.warning() {
             tracing::warn!("{warning}");

@@ -27,6 +27,8 @@ pub struct PublishStats {
     pub too_large: u64,
     /// Pictures in the spool that the link policy does not let out at the moment.
     pub held_pictures: u64,
+    /// Commands may come.
+    pub listening: bool,
     /// The broker has everything of so many commits but what is held, see [`delivered`].
     pub delivered_commits: u64,
 }
