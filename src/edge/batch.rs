@@ -52,15 +52,22 @@ impl Batching {
         Some(Duration::from_millis(left_millis + moment_millis))
     }
 
-    /// How long something waits that became due while there was no connection: any moment of a quarter of a batch, and of the
-    /// next quarter for what must come `behind`. Shorter than a batch, so that a vehicle that is connected for some minutes a
-    /// day still gets rid of its events, a part each time.
+    /// How long something waits that became due while there was no connection: any moment of a quarter of a batch. Shorter
+    /// than a batch, so that a vehicle that is connected for some minutes a day still gets rid of its events, a part each time.
     #[must_use]
-    pub fn catch_up(self, behind: bool, dice: &mut impl Rng) -> Option<Duration> {
+    pub fn catch_up(self, dice: &mut impl Rng) -> Option<Duration> {
         let Self::Every(length) = self else { return None };
         let quarter_millis = u64::try_from(length.as_millis() / 4).ok()?.max(1);
-        let first_millis = if behind { quarter_millis } else { 0 };
-        Some(Duration::from_millis(first_millis + dice.random_range(0..quarter_millis)))
+        Some(Duration::from_millis(dice.random_range(0..quarter_millis)))
+    }
+
+    /// Whether the batch of `seen` has ended at `now`.
+    #[must_use]
+    pub fn has_ended(self, seen: OffsetDateTime, now: OffsetDateTime) -> bool {
+        let Self::Every(length) = self else { return false };
+        let Ok(length_nanos) = i128::try_from(length.as_nanos()) else { return false };
+        let batch = |at: OffsetDateTime| at.unix_timestamp_nanos().div_euclid(length_nanos);
+        batch(seen) < batch(now)
     }
 }
 
@@ -101,6 +108,14 @@ mod tests {
         }
         assert!((1900..2100).contains(&later_first), "{later_first}");
         assert!(by_quarter.iter().all(|count| (900..1100).contains(count)), "{by_quarter:?}");
+    }
+
+    #[test]
+    fn a_batch_has_ended_when_the_next_has_begun() {
+        let hourly = Batching::every(DEFAULT_BATCH).unwrap();
+        let at = |minutes: u64| time::macros::datetime!(2026-03-17 09:00 UTC) + Duration::from_secs(60 * minutes);
+        assert!(!hourly.has_ended(at(5), at(59)) && hourly.has_ended(at(59), at(60)));
+        assert!(!hourly.has_ended(at(60), at(5)), "a clock that was wrong");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! An old state of health helps nobody, so these messages wait in no spool: the next one says it anew. Counters grow from
 //! the start of the program unless they say that they are kept.
 //!
-//! Privacy: it says nothing of where the device was or what it saw; it cannot help saying that the device is switched on.
+//! Privacy: it says nothing of where the device was or what it saw. While batches are on, what counts events is said as it
+//! stood when the batch began, so that no minute tells of an event. It cannot help saying that the device is switched on.
 
 use std::collections::BTreeMap;
 

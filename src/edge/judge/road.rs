@@ -46,6 +46,13 @@ impl Default for RoadJudgeConfig {
     }
 }
 
+/// A receiver's accuracy changes slowly and is its own: told exactly, it would lead from one sighting to the next. So only its
+/// class is told, the next larger power of two: 0.5, 1, 2, 4 … metres.
+#[must_use]
+pub fn accuracy_class_metres(accuracy_metres: f64) -> f64 {
+    accuracy_metres.clamp(0.5, 1024.0).log2().ceil().exp2()
+}
+
 /// One damage on one pass.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sighting {
@@ -197,7 +204,7 @@ impl RoadJudge {
         let covariance = estimate
             .covariance()
             .plus(heading_covariance(ahead, fix.heading_degrees, &self.config.noise))
-            .plus(Covariance::isotropic(fix.accuracy_metres.max(0.05)));
+            .plus(Covariance::isotropic(accuracy_class_metres(fix.accuracy_metres)));
         Some(Sighting {
             class: track.class(),
             score: track.max_score,

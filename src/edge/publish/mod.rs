@@ -16,6 +16,7 @@
 
 mod commands;
 mod delivery;
+mod quiet;
 mod serve;
 mod stats;
 mod suspects;
@@ -28,6 +29,7 @@ use rand::RngExt;
 use tokio::sync::{mpsc, watch};
 
 use self::commands::Commands;
+use self::quiet::Quiet;
 use self::serve::ACK_TIMEOUT;
 pub use self::stats::{PublishStats, delivered};
 use self::suspects::Suspects;
@@ -88,6 +90,7 @@ struct Memory {
     choice: Choice,
     suspects: Suspects,
     throttle: Option<Throttle>,
+    quiet: Quiet,
     /// Items that the broker refused or that are too large for it; they are tried again now and then.
     not_taken: BTreeSet<Ticket>,
 }
@@ -140,6 +143,7 @@ impl Publisher {
             choice: Choice::default(),
             suspects: Suspects::default(),
             throttle: self.policy.throttle(Instant::now()),
+            quiet: Quiet::default(),
             not_taken: BTreeSet::new(),
         };
         let mut backoff = FIRST_BACKOFF;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use super::delivery::Delivery;
@@ -93,7 +94,9 @@ impl Publisher {
                     if talk.connected && !stopping {
                         self.fill(memory, talk)?;
                     }
-                    let next_due = self.spool.next_due().map(|wait| Instant::now() + wait);
+                    // With a full window nothing can leave, due or not.
+                    let open = talk.delivery.outstanding() < memory.suspects.window(WINDOW);
+                    let next_due = open.then(|| self.spool.next_due()).flatten().map(|wait| Instant::now() + wait);
                     tokio::select! {
                         event = &mut next => break event?,
                         () = changed => {}
@@ -136,10 +139,15 @@ impl Publisher {
         for ticket in memory.suspects.pardon(Instant::now()) {
             self.spool.give_back(ticket);
         }
-        talk.pictures_go = self.policy.lets_pictures_out();
+        let pictures_go = self.policy.lets_pictures_out();
+        if pictures_go && !talk.pictures_go && talk.connected {
+            // A day's pictures in one burst would tell what belongs together.
+            self.spool.spread_overdue();
+        }
+        talk.pictures_go = pictures_go;
         self.count_delivered(talk);
         if talk.connected && !stopping {
-            self.say_health(talk);
+            self.say_health(memory, talk);
         }
         if talk.delivery.silence() > ACK_TIMEOUT { Err(Broken::Silent) } else { Ok(()) }
     }
@@ -157,7 +165,7 @@ impl Publisher {
         });
         tracing::info!(broker = %address, mqtt = version.name(), "connected");
         talk.delivery.say(self.status_topic(), true, b"online".to_vec());
-        self.say_health(talk);
+        self.say_health(memory, talk);
         self.spool.spread_overdue();
     }
 
@@ -237,11 +245,12 @@ impl Publisher {
         }
     }
 
-    fn say_health(&self, talk: &mut Talk) {
+    fn say_health(&self, memory: &mut Memory, talk: &mut Talk) {
         let now = Instant::now();
         let Some(health) = self.health.as_ref().filter(|_| talk.next_health <= now) else { return };
         talk.next_health = now + HEALTH_INTERVAL;
         let health = DeviceHealth { link: (*self.stats.borrow()).into(), ..health() };
+        let health = memory.quiet.hush(health, OffsetDateTime::now_utc());
         let topic = Topic::DeviceHealth { site: self.site.clone(), device: self.device.clone() };
         talk.delivery.say(topic.to_string(), false, health.to_json());
     }

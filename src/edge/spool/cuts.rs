@@ -95,6 +95,108 @@ fn at_a_thousand_power_cuts_nothing_committed_is_lost() {
     assert!(cuts_with_items > CUTS / 2, "the trial must have something to lose: {cuts_with_items}");
 }
 
+/// Under pressure what is needed is copied forward all the time; the power goes at any operation of that, too.
+#[test]
+fn what_is_copied_forward_survives_a_power_cut() {
+    for seed in 0..150 {
+        let mut dice = ChaCha8Rng::seed_from_u64(seed);
+        let mut disk = FaultyDisk::default();
+        let mut committed = BTreeSet::new();
+        for life in 0..4 {
+            if life > 0 {
+                disk.cut_at(disk.operations() + dice.random_range(100..700));
+            }
+            if let Ok((spool, _)) = open(&disk) {
+                'work: for _ in 0..120 {
+                    match spool.commit_encoded(vec![event(Some(45_000))]) {
+                        Ok(ids) => committed.extend(ids),
+                        Err(_) => break 'work,
+                    }
+                }
+                assert!(life > 0 || spool.stats().losses.of(Priority::Evidence) > 0, "there must be pressure");
+            }
+            disk = disk.after_the_cut(&mut dice);
+        }
+        let (spool, _) = open(&disk).unwrap();
+        assert_eq!(spool.stats().losses.unreadable, 0, "seed {seed}");
+        let there = ids(&spool);
+        let missing = committed.iter().filter(|id| !there.contains(id)).count();
+        assert_eq!(missing, 0, "seed {seed}: of {} events", committed.len());
+    }
+}
+
+#[test]
+fn a_disk_that_does_not_answer_for_a_while_costs_nothing() {
+    let disk = FaultyDisk::default();
+    let (spool, _) = open(&disk).unwrap();
+    let committed: BTreeSet<EventId> = (0..20).flat_map(|_| spool.commit_encoded(vec![event(None)]).unwrap()).collect();
+    disk.set_mute(true);
+    assert_eq!(spool.take_next(true).unwrap(), None);
+    disk.set_mute(false);
+    assert_eq!(spool.stats().losses.unreadable, 0);
+    spool.lock_index().release_due(spool.millis() + READ_AGAIN_MILLIS);
+    assert_eq!(ids(&spool), committed);
+}
+
+#[test]
+fn a_bit_in_a_header_costs_no_event() {
+    for at in 0..24 {
+        let disk = FaultyDisk::default();
+        let committed: BTreeSet<EventId> = {
+            let (spool, _) = open(&disk).unwrap();
+            (0..20).flat_map(|_| spool.commit_encoded(vec![event(None)]).unwrap()).collect()
+        };
+        let name = disk.names().into_iter().find(|name| name.ends_with(".segment")).unwrap();
+        disk.flip(&name, at);
+        let (spool, recovery) = open(&disk).unwrap();
+        assert_eq!(ids(&spool), committed, "byte {at}");
+        assert_eq!(recovery.set_aside.len(), 1);
+    }
+}
+
+#[test]
+fn what_a_damaged_segment_says_is_done_stays_done() {
+    let disk = FaultyDisk::default();
+    let acknowledged = {
+        let (spool, _) = open(&disk).unwrap();
+        for _ in 0..400 {
+            spool.commit_encoded(vec![event(None)]).unwrap();
+        }
+        let items: Vec<Outgoing> = (0..100).map(|_| spool.take_next(true).unwrap().unwrap()).collect();
+        items.iter().for_each(|item| spool.acknowledge(item.ticket));
+        spool.flush().unwrap();
+        items.iter().map(|item| item.id).collect::<BTreeSet<_>>()
+    };
+    let mut segments: Vec<String> = disk.names().into_iter().filter(|name| name.ends_with(".segment")).collect();
+    segments.sort();
+    assert!(segments.len() > 1, "what is done lies in another segment than what says so");
+    disk.flip(segments.last().unwrap(), 100);
+    for _ in 0..3 {
+        let (spool, _) = open(&disk).unwrap();
+        assert!(ids(&spool).is_disjoint(&acknowledged));
+    }
+}
+
+/// Others fill the disk as fast as room is made on it: what is kept is worth more than what finds no room.
+#[test]
+fn a_disk_that_others_keep_full_does_not_wear_the_spool_down() {
+    let disk = FaultyDisk::default();
+    let (spool, _) = open(&disk).unwrap();
+    let mut kept = BTreeSet::new();
+    for _ in 0..3200 {
+        kept.extend(spool.commit_encoded(vec![event(None)]).unwrap());
+    }
+    assert_eq!(ids(&spool).len(), 3200);
+    disk.set_capacity(Some(0));
+    for _ in 0..50 {
+        assert!(spool.commit_encoded(vec![event(None)]).is_err());
+    }
+    let left = ids(&spool).len();
+    assert!(left > 1800, "{left} of 3200 events are left after attempts that stored nothing");
+    let lost = 3200 - left as u64;
+    assert_eq!(spool.stats().losses.of(Priority::Damage), lost);
+}
+
 #[test]
 fn evictions_are_counted_across_power_cuts() {
     let mut dice = ChaCha8Rng::seed_from_u64(1);

@@ -7,10 +7,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 pub(super) trait Disk: Send + Sync {
     /// Names of all files, in any order.
     fn list(&self) -> io::Result<Vec<String>>;
+    /// When the file was last written to, where the disk keeps that.
+    fn modified(&self, name: &str) -> Option<SystemTime>;
     /// A new file; fails when there is one of this name.
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
@@ -41,6 +44,10 @@ impl Disk for Folder {
     fn list(&self) -> io::Result<Vec<String>> {
         let names = fs::read_dir(&self.0)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
         names.collect()
+    }
+
+    fn modified(&self, name: &str) -> Option<SystemTime> {
+        fs::metadata(self.0.join(name)).ok()?.modified().ok()
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {

@@ -27,6 +27,8 @@ struct State {
     cut_at: Option<u64>,
     /// Bytes that all files may have together.
     capacity_bytes: Option<usize>,
+    /// Reads fail as on a disk that does not answer.
+    mute: bool,
     /// Bytes given to `write_all_at` so far, in whole pages as a disk takes them.
     page_bytes_written: u64,
 }
@@ -54,6 +56,11 @@ impl FaultyDisk {
 
     pub fn operations(&self) -> u64 {
         self.state().operations
+    }
+
+    /// Reads fail, or no longer.
+    pub fn set_mute(&self, mute: bool) {
+        self.state().mute = mute;
     }
 
     pub fn set_capacity(&self, bytes: Option<usize>) {
@@ -151,6 +158,10 @@ impl Disk for FaultyDisk {
         Ok(self.operate()?.names.keys().cloned().collect())
     }
 
+    fn modified(&self, _name: &str) -> Option<std::time::SystemTime> {
+        None
+    }
+
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let mut created = 0;
         self.change_names(|state| {
@@ -204,6 +215,9 @@ impl DiskFile for FaultyFile {
     }
 
     fn read_exact_at(&self, to: &mut [u8], at: u64) -> io::Result<()> {
+        if self.disk.state().mute {
+            return Err(io::Error::other("the disk does not answer"));
+        }
         self.with(|content| {
             let at = usize::try_from(at).unwrap();
             let from =

@@ -42,6 +42,14 @@ pub(super) struct Slot {
     pub live: usize,
     /// An item in it could not be read: it is kept aside instead of deleted.
     pub damaged: bool,
+    /// How often the disk did not answer when items were to be copied out of it.
+    pub failed_reads: u32,
+}
+
+impl Slot {
+    pub fn new(segment: Segment) -> Self {
+        Self { segment: Arc::new(segment), live: 0, damaged: false, failed_reads: 0 }
+    }
 }
 
 #[derive(Default)]
@@ -90,6 +98,14 @@ impl Queue {
             self.gone = 0;
         }
         Some(place)
+    }
+
+    /// Forgets what was evicted while it was ready, before there is too much of it.
+    fn sweep_ready(&mut self) {
+        if self.ready.len() > self.len() + 1024 {
+            let ready = std::mem::take(&mut self.ready);
+            self.ready = ready.into_iter().filter(|sequence| self.find(*sequence).is_some()).collect();
+        }
     }
 
     fn live(&self) -> impl Iterator<Item = &Entry> {
@@ -151,7 +167,9 @@ impl Index {
 
     pub fn remove(&mut self, ticket: Ticket) -> Option<Place> {
         self.in_flight.remove(&ticket);
-        let place = self.queues[ticket.priority as usize].remove(ticket.sequence)?;
+        let queue = &mut self.queues[ticket.priority as usize];
+        let place = queue.remove(ticket.sequence)?;
+        queue.sweep_ready();
         self.live_bytes -= u64::from(place.frame_bytes);
         if let Some(slot) = self.segments.get_mut(&place.segment) {
             slot.live -= 1;
@@ -194,18 +212,22 @@ impl Index {
             && due <= now_millis
         {
             self.waiting.pop();
-            self.queues[ticket.priority as usize].ready.push_back(ticket.sequence);
+            let queue = &mut self.queues[ticket.priority as usize];
+            // What was evicted while it waited is passed over.
+            if queue.find(ticket.sequence).is_some() {
+                queue.ready.push_back(ticket.sequence);
+            }
         }
     }
 
     /// Lets what is ready wait again, except what `due` says may go now.
-    pub fn put_off(&mut self, mut due: impl FnMut(Priority, EventKind) -> Due) {
+    pub fn put_off(&mut self, mut due: impl FnMut(EventKind) -> Due) {
         for priority in Priority::ALL {
             let queue = &mut self.queues[priority as usize];
             let mut still_ready = VecDeque::new();
             for sequence in std::mem::take(&mut queue.ready) {
                 let Some(at) = queue.find(sequence) else { continue };
-                match due(priority, queue.entries[at].place.kind) {
+                match due(queue.entries[at].place.kind) {
                     Due::Now => still_ready.push_back(sequence),
                     Due::At(millis) => self.waiting.push(Reverse((millis, Ticket { priority, sequence }))),
                 }
@@ -235,6 +257,25 @@ impl Index {
             }
         }
         None
+    }
+
+    /// What was handed out is to be tried again at this time.
+    pub fn put_by(&mut self, ticket: Ticket, due_millis: u64) {
+        if self.in_flight.remove(&ticket) {
+            self.waiting.push(Reverse((due_millis, ticket)));
+        }
+    }
+
+    /// The item cannot be read back: it is gone, it counts, and its segment is kept aside.
+    pub fn give_up_unreadable(&mut self, ticket: Ticket, segment: u32) {
+        if self.remove(ticket).is_some() {
+            tracing::error!(priority = ticket.priority.name(), "an item of the spool cannot be read back; it is lost");
+            self.losses.unreadable += 1;
+            self.unreadable_unwritten.push(ticket.sequence);
+            if let Some(slot) = self.segments.get_mut(&segment) {
+                slot.damaged = true;
+            }
+        }
     }
 
     /// Keeps an item that is ready from being handed out until it is given back.
@@ -279,13 +320,6 @@ impl Index {
         (over == 0).then_some(victims)
     }
 
-    /// The segment is kept aside instead of deleted when its time comes.
-    pub fn mark_damaged(&mut self, segment: u32) {
-        if let Some(slot) = self.segments.get_mut(&segment) {
-            slot.damaged = true;
-        }
-    }
-
     pub fn live_in(&self, segment: u32) -> Vec<(Ticket, Place)> {
         self.all().filter(|(_, place)| place.segment == segment).collect()
     }
@@ -309,7 +343,8 @@ impl Index {
 
     /// Pictures that could be sent if pictures may.
     pub fn ready_pictures(&self) -> usize {
-        self.queues[Priority::Evidence as usize].ready.len()
+        let queue = &self.queues[Priority::Evidence as usize];
+        queue.ready.len().min(queue.len())
     }
 
     /// Items to send now or on their way; pictures that may not be sent do not count.

@@ -170,7 +170,6 @@ impl SpoolError {
     }
 
     pub(super) fn is_disk_full(&self) -> bool {
-        use io::ErrorKind::{QuotaExceeded, StorageFull};
-        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+        matches!(self, Self::Io { source, .. } if super::write::is_full(source))
     }
 }

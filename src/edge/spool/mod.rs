@@ -35,14 +35,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 
 use self::disk::{Disk, Folder};
 #[cfg(test)]
 pub(in crate::edge) use self::fault::FaultyDisk;
-use self::index::{Index, Place};
+use self::index::Index;
 pub use self::item::{Draft, Losses, Outgoing, Priority, Recovery, SpoolError, Stats, Ticket};
 use self::lineup::Lineup;
 pub use self::record::Part;
@@ -63,6 +63,8 @@ const MAX_SEGMENTS: u64 = 256;
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 /// Lazily written acknowledgements wait for the next commit, but not beyond so many.
 const MAX_DONE_UNWRITTEN: usize = 128;
+/// How long a disk is left alone that does not answer a read.
+const READ_AGAIN_MILLIS: u64 = 60_000;
 const LOCK: &str = "lock";
 
 /// How a spool is kept.
@@ -120,7 +122,13 @@ impl Spool {
         let segment_bytes =
             (quota_bytes / 16).min(SEGMENT_BYTES.max(quota_bytes / MAX_SEGMENTS)).min(MAX_SEGMENT_BYTES);
         let failed = |source| SpoolError::Io { folder: folder.to_owned(), doing: "read", source: Arc::new(source) };
-        let recovered = recover::recover(disk.as_ref(), segment_bytes, quota_bytes).map_err(failed)?;
+        let last_written = segment::last_written(disk.as_ref());
+        let recover = || recover::recover(disk.as_ref(), segment_bytes, quota_bytes);
+        let recovered = recover().or_else(|error| {
+            // A full disk must not keep the spool shut: what it holds is what has to go.
+            if write::is_full(&error) && disk.remove(write::RESERVE).is_ok() { recover() } else { Err(error) }
+        });
+        let recovered = recovered.map_err(failed)?;
         let recover::Recovered { index, writer, torn_bytes, set_aside } = recovered;
         let recovery = Recovery {
             items: index.len(),
@@ -145,7 +153,7 @@ impl Spool {
             failed_commits: AtomicU64::new(0),
             _lock: lock,
         };
-        spool.release_found();
+        spool.release_found(last_written);
         spool.keep_few_aside();
         spool.make_reserve();
         Ok((spool, recovery))
@@ -200,25 +208,26 @@ impl Spool {
                 let Some((ticket, place)) = index.take_next(self.millis(), pictures) else { return Ok(None) };
                 (ticket, place, Arc::clone(&index.segments[&place.segment].segment))
             };
-            let read = segment.read(place.at.into(), place.frame_bytes.into());
-            if let Ok(Some(Record::Item(Item { sequence, id, kind, part, payload, .. }))) = read
-                && sequence == ticket.sequence
-            {
-                return Ok(Some(Outgoing { ticket, id, kind, part, payload }));
-            }
-            let mut index = self.lock_index();
-            if index.place_of(ticket) == Some(place) {
-                tracing::error!(
-                    priority = ticket.priority.name(),
-                    "an item of the spool cannot be read back; it is lost"
-                );
-                index.remove(ticket);
-                index.losses.unreadable += 1;
-                index.unreadable_unwritten.push(ticket.sequence);
-                index.mark_damaged(place.segment);
-            } else {
-                // Tidying has moved it in the meantime; the next round finds it.
-                index.give_back(ticket);
+            match segment.read(place.at.into(), place.frame_bytes.into()) {
+                Ok(Some(Record::Item(Item { sequence, id, kind, part, payload, .. })))
+                    if sequence == ticket.sequence =>
+                {
+                    return Ok(Some(Outgoing { ticket, id, kind, part, payload }));
+                }
+                Err(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
+                    // The disk does not answer; that says nothing about the item.
+                    tracing::warn!("the spool cannot be read; it is tried again in a minute: {source}");
+                    self.lock_index().put_by(ticket, self.millis() + READ_AGAIN_MILLIS);
+                }
+                _ => {
+                    let mut index = self.lock_index();
+                    if index.place_of(ticket) == Some(place) {
+                        index.give_up_unreadable(ticket, place.segment);
+                    } else {
+                        // Tidying has moved it in the meantime; the next round finds it.
+                        index.give_back(ticket);
+                    }
+                }
             }
         }
     }
@@ -230,7 +239,7 @@ impl Spool {
         let now_millis = self.millis();
         index.release_due(now_millis);
         let mut dues = Dues::new(self.batching, now_millis);
-        index.put_off(|priority, kind| dues.overdue(kind, Place::part(priority)));
+        index.put_off(|kind| dues.overdue(kind));
     }
 
     /// How long until the next item that waits for its batch may be sent.
@@ -240,10 +249,9 @@ impl Spool {
         Some(Duration::from_millis(due.saturating_sub(self.millis())))
     }
 
-    /// It was not delivered and is to be sent again.
+    /// It was not delivered and is to be sent again. Nobody is told: only whoever took it waits for it.
     pub fn give_back(&self, ticket: Ticket) {
         self.lock_index().give_back(ticket);
-        self.changed.notify_waiters();
     }
 
     /// Takes it as if it were on its way, until it is given back.
@@ -266,9 +274,8 @@ impl Spool {
             index.done_unwritten.len() >= MAX_DONE_UNWRITTEN
         };
         // While another thread commits, the acknowledgements travel with its next write.
-        if many && let Ok(mut writer) = self.writer.try_lock() {
-            // Not written means sent again after a restart; the next commit tries anew.
-            let _ = self.write(&mut writer, &[]);
+        if many && let Ok(writer) = self.writer.try_lock() {
+            self.write_done_unsynced(writer);
         }
         self.changed.notify_waiters();
     }
@@ -355,11 +362,13 @@ impl Spool {
         }
     }
 
-    fn release_found(&self) {
+    /// What was found waits for the next batch; what belongs to a batch that has ended while the device was off is overdue.
+    fn release_found(&self, last_written: Option<SystemTime>) {
         let mut index = self.lock_index();
         let mut dues = Dues::new(self.batching, self.millis());
+        let overdue = last_written.is_some_and(|at| dues.has_ended(at.into()));
         for priority in Priority::ALL {
-            index.release_all(priority, |kind| dues.of(kind));
+            index.release_all(priority, |kind| if overdue { dues.overdue(kind) } else { dues.of(kind) });
         }
     }
 

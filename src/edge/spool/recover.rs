@@ -29,6 +29,8 @@ struct Found {
     losses: Losses,
     next_sequence: u64,
     salvaged: Vec<Item>,
+    /// What damaged segments say is done: it must be said anew, or older segments bring it back.
+    salvaged_done: Vec<u64>,
 }
 
 /// Reads all segments, salvages damaged ones, and decides where to write next: into the last one if it has room, which then
@@ -63,7 +65,7 @@ pub(super) fn recover(disk: &dyn Disk, segment_bytes: u64, quota_bytes: u64) -> 
                 open_summary = Some(summary);
             }
         }
-        index.segments.insert(number, Slot { segment: Arc::new(segment), live: 0, damaged: false });
+        index.segments.insert(number, Slot::new(segment));
     }
     index.losses = found.losses;
     let reusable =
@@ -74,8 +76,8 @@ pub(super) fn recover(disk: &dyn Disk, segment_bytes: u64, quota_bytes: u64) -> 
             let number = last_number + 1;
             let mut first = Vec::new();
             Record::Start { next_sequence: found.next_sequence, losses: found.losses }.encode(&mut first);
-            let segment = Arc::new(Segment::create(disk, number, &first)?);
-            let slot = Slot { segment: Arc::clone(&segment), live: 0, damaged: false };
+            let slot = Slot::new(Segment::create(disk, number, &first)?);
+            let segment = Arc::clone(&slot.segment);
             index.segments.insert(number, slot);
             (number, segment, Summary::default())
         }
@@ -87,7 +89,7 @@ pub(super) fn recover(disk: &dyn Disk, segment_bytes: u64, quota_bytes: u64) -> 
     let set_aside = damaged.iter().map(|segment| segment.set_aside(disk)).collect::<io::Result<Vec<_>>>()?;
     disk.sync_names()?;
     index.load(found.items, found.done);
-    let writer = Writer { active, active_number, next_sequence, summary, room_bytes: quota_bytes };
+    let writer = Writer::new(active, active_number, next_sequence, summary, quota_bytes);
     Ok(Recovered { index, writer, torn_bytes, set_aside })
 }
 
@@ -135,6 +137,9 @@ impl Found {
                 Record::Summary(_) | Record::Unknown => {}
             }
         }
+        if damaged {
+            self.salvaged_done.extend(&summary.done);
+        }
         let losses = self.losses;
         self.take_summary(number, &Summary { losses, ..summary.clone() });
         summary
@@ -142,6 +147,12 @@ impl Found {
 
     /// Copies what was sound in damaged segments, and is still needed, to the end of the active one.
     fn salvage(&mut self, number: u32, active: &Segment, summary: &mut Summary) -> io::Result<()> {
+        for sequence in std::mem::take(&mut self.salvaged_done) {
+            let mut bytes = Vec::new();
+            Record::Done { sequence }.encode(&mut bytes);
+            active.append(&bytes)?;
+            summary.done.push(sequence);
+        }
         let done: std::collections::HashSet<u64> = self.done.iter().copied().collect();
         for item in std::mem::take(&mut self.salvaged) {
             if done.contains(&item.sequence) {

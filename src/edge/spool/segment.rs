@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use crate::edge::spool::disk::{Disk, DiskFile};
 use crate::edge::spool::record::{self, Record, SUMMARY_END_BYTES, Summary};
@@ -53,6 +54,11 @@ pub(super) fn list(disk: &dyn Disk) -> io::Result<Vec<u32>> {
         names.iter().filter_map(|name| name.strip_suffix(EXTENSION)).filter_map(|n| n.parse().ok()).collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// When anything was last written.
+pub(super) fn last_written(disk: &dyn Disk) -> Option<SystemTime> {
+    list(disk).ok()?.into_iter().filter_map(|number| disk.modified(&name_of(number))).max()
 }
 
 impl Segment {
@@ -166,13 +172,16 @@ impl Segment {
 }
 
 fn read_records(bytes: &[u8], number: u32) -> Contents {
-    if !has_sound_header(bytes, number) {
-        // A segment whose first write was cut off holds nothing yet.
-        let empty = bytes.len() < HEADER_BYTES || bytes.iter().all(|b| *b == 0);
-        let state = if empty { State::Torn { sound_bytes: 0 } } else { State::Damaged };
-        return Contents::Records { records: Vec::new(), state };
+    let sound = has_sound_header(bytes, number);
+    // A segment whose first write was cut off holds nothing yet.
+    if !sound && (bytes.len() < HEADER_BYTES || bytes.iter().all(|b| *b == 0)) {
+        return Contents::Records { records: Vec::new(), state: State::Torn { sound_bytes: 0 } };
     }
-    let (mut records, mut at, mut damaged) = (Vec::new(), HEADER_BYTES, false);
+    // What another version has written is not guessed at.
+    if !sound && is_of_another_version(bytes) {
+        return Contents::Records { records: Vec::new(), state: State::Damaged };
+    }
+    let (mut records, mut at, mut damaged) = (Vec::new(), HEADER_BYTES, !sound);
     let state = loop {
         while let Some((record, length)) = Record::decode(&bytes[at..]) {
             records.push((at as u64, length, record));
@@ -188,6 +197,12 @@ fn read_records(bytes: &[u8], number: u32) -> Contents {
         }
     };
     Contents::Records { records, state }
+}
+
+fn is_of_another_version(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+        && bytes[20..24] == crc32fast::hash(&bytes[..20]).to_le_bytes()
+        && bytes[8..12] != FORMAT_VERSION.to_le_bytes()
 }
 
 fn has_sound_header(bytes: &[u8], number: u32) -> bool {

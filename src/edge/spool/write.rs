@@ -1,8 +1,8 @@
 //! What happens on the disk when something is committed: room is made, records are written and synced, old segments go.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use rand::rngs::ThreadRng;
@@ -21,7 +21,10 @@ const MAX_SET_ASIDE: usize = 4;
 /// Room that is given back when the disk is full, so that what is still needed can be copied out of old segments.
 /// However full the disk is, so much is not given up for new events.
 const LEAST_ROOM_BYTES: u64 = MIN_QUOTA_BYTES / 4;
-const RESERVE: &str = "reserve";
+pub(super) const RESERVE: &str = "reserve";
+
+/// So often the disk may fail to answer before items are given up that must be copied out of an old segment.
+const MAX_FAILED_READS: u32 = 3;
 
 pub(super) struct Writer {
     pub active: Arc<Segment>,
@@ -29,11 +32,29 @@ pub(super) struct Writer {
     pub next_sequence: u64,
     /// What the active segment's summary will say.
     pub summary: Summary,
-    /// The quota; less while the disk is full.
-    pub room_bytes: u64,
+    /// So much may lie on the disk: the quota; less while the disk is full.
+    room_bytes: u64,
+    /// So much of it may be needed; the rest is for what is done and not yet deleted.
+    live_limit_bytes: u64,
+    /// Given up since the last commit that succeeded, because the disk is full.
+    given_up_bytes: u64,
 }
 
-/// When items may be sent; a picture never before its event.
+impl Writer {
+    pub fn new(
+        active: Arc<Segment>,
+        active_number: u32,
+        next_sequence: u64,
+        summary: Summary,
+        quota_bytes: u64,
+    ) -> Self {
+        let (room_bytes, live_limit_bytes) = (quota_bytes, quota_bytes / 4 * 3);
+        Self { active, active_number, next_sequence, summary, room_bytes, live_limit_bytes, given_up_bytes: 0 }
+    }
+}
+
+/// When items may be sent. A picture waits at least as long as its event when both are committed; later they may change
+/// places, which the town takes too.
 pub(super) struct Dues {
     batching: Batching,
     now: OffsetDateTime,
@@ -54,13 +75,18 @@ impl Dues {
         self.after(wait)
     }
 
-    /// Of what was overdue when a connection was made; a picture behind its event.
-    pub fn overdue(&mut self, kind: EventKind, part: Part) -> Due {
+    /// Of what was overdue when a connection was made, or belongs to a batch that has ended without one.
+    pub fn overdue(&mut self, kind: EventKind) -> Due {
         if !kind.travels_under_site() {
             return Due::Now;
         }
-        let wait = self.batching.catch_up(part == Part::Evidence, &mut self.dice);
+        let wait = self.batching.catch_up(&mut self.dice);
         self.after(wait)
+    }
+
+    /// Whether the batch of what was seen at this time has ended.
+    pub fn has_ended(&self, seen: OffsetDateTime) -> bool {
+        self.batching.has_ended(seen, self.now)
     }
 
     fn after(&self, wait: Option<Duration>) -> Due {
@@ -107,14 +133,45 @@ impl Spool {
         groups.iter().map(|group| self.write(&mut writer, &group.iter().collect::<Vec<_>>())).collect()
     }
 
-    /// Writes items and whatever else is to be written down; syncs when there are items.
+    /// Writes items and whatever else is to be written down; syncs when there are items, or losses to be told of.
     pub(super) fn write(&self, writer: &mut Writer, items: &[&Item]) -> Result<(), SpoolError> {
-        match self.try_write(writer, items) {
-            Err(error) if error.is_disk_full() => {
-                let urgency = items.iter().map(|item| item.priority).min().unwrap_or(Priority::Health);
-                if self.free_space(writer, urgency) { self.try_write(writer, items) } else { Err(error) }
-            }
+        let written = match self.try_write(writer, items) {
+            Err(error) if error.is_disk_full() => self.write_on_a_full_disk(writer, items, error),
             other => other,
+        };
+        if written.is_ok() && !items.is_empty() {
+            writer.given_up_bytes = 0;
+        }
+        written
+    }
+
+    /// Makes room and tries once more. Others may take the room as fast as it is made: then what is kept is worth more than
+    /// what finds none, and no more is given up for the next attempts.
+    fn write_on_a_full_disk(&self, writer: &mut Writer, items: &[&Item], error: SpoolError) -> Result<(), SpoolError> {
+        let bytes: u64 = items.iter().map(|item| item.frame_bytes() as u64).sum();
+        if writer.given_up_bytes > bytes + 2 * self.segment_bytes {
+            return Err(error);
+        }
+        let urgency = items.iter().map(|item| item.priority).min().unwrap_or(Priority::Health);
+        let live_before = self.lock_index().live_bytes();
+        let gained = self.free_space(writer, urgency);
+        writer.given_up_bytes += live_before.saturating_sub(self.lock_index().live_bytes());
+        if gained { self.try_write(writer, items) } else { Err(error) }
+    }
+
+    /// Writes down acknowledgements where that needs neither a sync nor a new segment; else they wait for the next commit.
+    /// Not written means sent again after a restart.
+    pub(super) fn write_done_unsynced(&self, mut writer: MutexGuard<'_, Writer>) {
+        let mut index = self.lock_index();
+        let beside = Beside { done: std::mem::take(&mut index.done_unwritten), ..Beside::default() };
+        drop(index);
+        let mut bytes = Vec::new();
+        beside.encode(&mut bytes);
+        let fits = writer.active.bytes() + bytes.len() as u64 <= self.segment_bytes;
+        if fits && writer.active.append(&bytes).is_ok() {
+            beside.note(&mut writer.summary);
+        } else {
+            self.lock_index().done_unwritten.extend(beside.done);
         }
     }
 
@@ -124,7 +181,7 @@ impl Spool {
             kept.push((Ticket { priority: item.priority, sequence: writer.next_sequence }, *item));
             writer.next_sequence += 1;
         }
-        let beside = self.make_room(writer.room_bytes, &mut kept)?;
+        let beside = self.make_room(writer.live_limit_bytes, &mut kept)?;
         let mut bytes = Vec::with_capacity(kept.iter().map(|(_, item)| item.frame_bytes()).sum::<usize>() + 64);
         let mut placed = Vec::with_capacity(kept.len());
         for (ticket, item) in &kept {
@@ -136,7 +193,8 @@ impl Spool {
         if bytes.is_empty() {
             return Ok(());
         }
-        match self.append(writer, &bytes, !items.is_empty()) {
+        let sync = !items.is_empty() || beside.tells_of_losses();
+        match self.append(writer, &bytes, sync) {
             Ok((segment, at)) => {
                 beside.note(&mut writer.summary);
                 let mut index = self.lock_index();
@@ -170,9 +228,7 @@ impl Spool {
 
     /// Drops what must go for the items in `kept`, removes from `kept` the pictures that do not fit, and returns what is to be
     /// written down with this write.
-    fn make_room(&self, room_bytes: u64, kept: &mut Vec<(Ticket, &Item)>) -> Result<Beside, SpoolError> {
-        // The rest of the room is for what is done but not yet deleted.
-        let limit_bytes = room_bytes / 4 * 3;
+    fn make_room(&self, limit_bytes: u64, kept: &mut Vec<(Ticket, &Item)>) -> Result<Beside, SpoolError> {
         let mut index = self.lock_index();
         let (events, pictures): (Vec<_>, Vec<_>) = kept.iter().partition(|(_, item)| item.part == Part::Event);
         let mut taken_bytes = 0;
@@ -219,6 +275,8 @@ impl Spool {
 
     /// Ends the active segment with its summary, durably, and begins the next.
     fn start_segment(&self, writer: &mut Writer) -> io::Result<()> {
+        // A summary vouches for what lies before it, so that must be durable first.
+        writer.active.make_durable()?;
         let mut end = Vec::new();
         let frame_at = u32::try_from(writer.active.bytes()).map_err(io::Error::other)?;
         writer.summary.next_sequence = writer.next_sequence;
@@ -231,21 +289,23 @@ impl Spool {
         let number = writer.active_number + 1;
         let mut first = Vec::new();
         Record::Start { next_sequence: writer.next_sequence, losses: writer.summary.losses }.encode(&mut first);
-        let segment = Arc::new(Segment::create(self.disk.as_ref(), number, &first)?);
-        let slot = Slot { segment: Arc::clone(&segment), live: 0, damaged: false };
+        let slot = Slot::new(Segment::create(self.disk.as_ref(), number, &first)?);
+        let segment = Arc::clone(&slot.segment);
         self.lock_index().segments.insert(number, slot);
         writer.summary = Summary { losses: writer.summary.losses, ..Summary::default() };
         (writer.active, writer.active_number) = (segment, number);
         if writer.room_bytes < self.quota_bytes && self.make_reserve() {
             tracing::info!("the disk has room again for the spool's whole quota");
-            writer.room_bytes = self.quota_bytes;
+            (writer.room_bytes, writer.live_limit_bytes) = (self.quota_bytes, self.quota_bytes / 4 * 3);
         }
         Ok(())
     }
 
     /// Deletes the oldest segments while nothing in them is needed; under pressure copies forward what is.
     fn tidy(&self, writer: &mut Writer) -> io::Result<()> {
-        loop {
+        // Once around at most: copying needs room too, and what is all needed does not get smaller.
+        let segments = self.lock_index().segments.len();
+        for _ in 0..segments {
             let (number, segment, live) = {
                 let index = self.lock_index();
                 let Some((number, slot)) = index.segments.first_key_value() else { return Ok(()) };
@@ -268,24 +328,31 @@ impl Spool {
                 segment.delete(self.disk.as_ref())?;
             }
         }
+        Ok(())
+    }
+
+    /// The disk does not answer; a segment is given some more chances before its items are given up.
+    fn may_be_read_later(&self, segment: u32) -> bool {
+        let mut index = self.lock_index();
+        let Some(slot) = index.segments.get_mut(&segment) else { return false };
+        slot.failed_reads += 1;
+        slot.failed_reads < MAX_FAILED_READS
     }
 
     fn copy_forward(&self, writer: &mut Writer, from: &Segment, live: &[(Ticket, Place)]) -> io::Result<()> {
         let mut moved = Vec::with_capacity(live.len());
         for (ticket, place) in live {
-            let record = from.read(place.at.into(), place.frame_bytes.into());
-            let Ok(Some(Record::Item(item))) = record else {
-                let mut index = self.lock_index();
-                if index.remove(*ticket).is_some() {
-                    tracing::error!(
-                        priority = ticket.priority.name(),
-                        "an item of the spool cannot be read back; it is lost"
-                    );
-                    index.losses.unreadable += 1;
-                    index.unreadable_unwritten.push(ticket.sequence);
-                    index.mark_damaged(place.segment);
+            let item = match from.read(place.at.into(), place.frame_bytes.into()) {
+                Ok(Some(Record::Item(item))) => item,
+                Err(source)
+                    if source.kind() != io::ErrorKind::UnexpectedEof && self.may_be_read_later(place.segment) =>
+                {
+                    return Err(source);
                 }
-                continue;
+                _ => {
+                    self.lock_index().give_up_unreadable(*ticket, place.segment);
+                    continue;
+                }
             };
             let mut bytes = Vec::with_capacity(item.frame_bytes());
             Record::encode_item(&item, ticket.sequence, &mut bytes);
@@ -296,8 +363,12 @@ impl Spool {
             writer.summary.items.push(Located { sequence, at, frame_bytes, priority, kind });
             moved.push((*ticket, Place { segment, at, ..*place }));
         }
-        if !live.is_empty() {
-            writer.active.make_durable()?;
+        if !live.is_empty()
+            && let Err(error) = writer.active.make_durable()
+        {
+            // The originals are still there; no summary may vouch for the copies.
+            writer.summary.items.retain(|item| !moved.iter().any(|(ticket, _)| ticket.sequence == item.sequence));
+            return Err(error);
         }
         let mut index = self.lock_index();
         for (ticket, place) in moved {
@@ -313,20 +384,22 @@ impl Spool {
         let before_bytes = {
             let mut index = self.lock_index();
             let before_bytes = index.bytes_on_disk();
-            let less_bytes =
-                writer.room_bytes.min(before_bytes).saturating_sub(self.segment_bytes).max(LEAST_ROOM_BYTES);
-            writer.room_bytes = match index.room_for(urgency, 0, less_bytes / 4 * 3) {
-                Some(victims) => {
-                    victims.into_iter().for_each(|victim| index.evict(victim));
-                    less_bytes
-                }
-                // Everything is more urgent: it stays, and room is only made of what is done.
-                None => (index.live_bytes() / 3 * 4 + self.segment_bytes).min(writer.room_bytes),
-            };
+            let least = |bytes: u64, least_bytes: u64| bytes.max(least_bytes);
+            let room_bytes = least(before_bytes.saturating_sub(self.segment_bytes), LEAST_ROOM_BYTES);
+            writer.room_bytes = writer.room_bytes.min(room_bytes);
+            // Summaries and what is only half full take their part.
+            let live_bytes = before_bytes.saturating_sub(2 * self.segment_bytes) / 16 * 15;
+            writer.live_limit_bytes = writer.live_limit_bytes.min(least(live_bytes, LEAST_ROOM_BYTES / 4 * 3));
+            // Where everything is more urgent, all of it stays.
+            for victim in index.room_for(urgency, 0, writer.live_limit_bytes).unwrap_or_default() {
+                index.evict(victim);
+            }
             before_bytes
         };
         tracing::warn!(room_bytes = writer.room_bytes, "the disk is full; the spool makes do with less");
-        if let Err(error) = self.tidy(writer) {
+        // What was given up is written down before anything is deleted; the reserve has just made room for that.
+        if let Err(error) = self.try_write(writer, &[]).and_then(|()| self.tidy(writer).map_err(self.failed("tidied")))
+        {
             tracing::warn!("old segments of the spool cannot be cleared away: {error}");
         }
         reserve || self.lock_index().bytes_on_disk() < before_bytes
@@ -381,6 +454,10 @@ impl Beside {
         }
     }
 
+    fn tells_of_losses(&self) -> bool {
+        !self.evicted.is_empty() || !self.unreadable.is_empty()
+    }
+
     fn note(&self, summary: &mut Summary) {
         summary.done.extend(&self.done);
         summary.done.extend(&self.unreadable);
@@ -401,4 +478,8 @@ impl Index {
             self.evicted_unwritten.push(victim);
         }
     }
+}
+
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
