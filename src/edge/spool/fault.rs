@@ -93,6 +93,19 @@ impl FaultyDisk {
         state.files[&state.names[name]].now.len()
     }
 
+    /// The same content, all of it durable, on a disk of its own.
+    pub fn copy(&self) -> Self {
+        let state = self.state();
+        let durable = |content: &Content| Content {
+            durable: content.now.clone(),
+            now: content.now.clone(),
+            ..Content::default()
+        };
+        let files = state.files.iter().map(|(file, content)| (*file, durable(content))).collect();
+        let (names, durable_names, next_file) = (state.names.clone(), state.names.clone(), state.next_file);
+        Self(Arc::new(Mutex::new(State { names, durable_names, files, next_file, ..State::default() })))
+    }
+
     /// What is there when the power comes back.
     pub fn after_the_cut(&self, dice: &mut impl Rng) -> Self {
         let state = self.state();
