@@ -14,9 +14,11 @@ mod rows;
 mod write;
 
 #[cfg(test)]
+mod purge_tests;
+#[cfg(test)]
 mod tests;
 
-pub use purge::{Match, Purged};
+pub use purge::{Match, Purged, Remains};
 pub use read::SightingWithPicture;
 
 use std::path::{Path, PathBuf};
