@@ -71,6 +71,28 @@ async fn a_danger_is_shown_until_a_person_has_seen_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_counter_tells_how_many_devices_are_on_duty() {
+    let Some(broker) = Mosquitto::start(false) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (serving, stop) = started(config(&folder, broker.port())).await;
+    let address = serving.address;
+    wait_for("the broker", async || serving.ingest.is_connected()).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let health = DeviceHealth { program: "0.1.0".into(), ..DeviceHealth::default() };
+    let mut messages = vec![("umsicht/1/soest/bus7/health".to_owned(), health.to_json()); 10];
+    messages.push((danger_topic(), danger(1).to_json()));
+    publish(broker.port(), messages).await;
+    wait_for("the danger alone to be counted", async || {
+        let metrics = get(address, "/metrics").await.2;
+        metrics.contains("\numsicht_messages_received_total 1\n")
+    })
+    .await;
+    assert_eq!(serving.devices.counts().known, 1, "the states of health came too");
+    stop.send(()).unwrap();
+    serving.finished().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn devices_are_shown_as_they_are_now_and_metrics_name_none() {
     let Some(broker) = Mosquitto::start(false) else { return };
     let folder = tempfile::tempdir().unwrap();

@@ -16,6 +16,9 @@ use crate::support::mosquitto::{Mosquitto, free_port};
 use crate::support::umsicht;
 
 const HOUR: i64 = 3600;
+/// Sound, but of a kind that is not known here: it is rejected, and kept for inspection.
+const UNKNOWN_KIND: &str = r#"{"specversion":"1.0","id":"03030303-0303-0303-0303-030303030303","source":"/umsicht/soest",
+    "type":"road.gossip","time":"2026-03-17T09:47:11Z","data":{"position":{"lat":51.57123,"lon":8.11321}}}"#;
 
 /// Events as a careless device would send them, with the very second, in a zone whose hours begin at half past.
 fn careless(event: Event) -> Vec<u8> {
@@ -35,6 +38,7 @@ fn messages() -> Vec<(String, Vec<u8>)> {
         (danger_topic(), careless(danger(3))),
         (damage_topic(), b"not json".to_vec()),
         (danger_topic(), b"not json".to_vec()),
+        (damage_topic(), UNKNOWN_KIND.as_bytes().to_vec()),
     ]
 }
 
@@ -79,7 +83,7 @@ async fn no_time_finer_than_the_hour_is_stored() {
     wait_for("all messages", async || {
         publish(broker.port(), messages()).await;
         let counts = store.counts().await.unwrap();
-        (counts.sightings, counts.dangers, counts.evidence) == (2, 1, 1) && counts.rejected >= 2
+        (counts.sightings, counts.dangers, counts.evidence) == (2, 1, 1) && counts.rejected >= 3
     })
     .await;
     store.acknowledge(danger(3).id).await.unwrap().unwrap();
@@ -92,6 +96,11 @@ async fn no_time_finer_than_the_hour_is_stored() {
     }
     let fine: Vec<_> = found.iter().filter(|(_, time)| time % HOUR != 0).collect();
     assert!(fine.is_empty(), "finer than the hour: {fine:?}");
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(!holds("09:47:11") && !holds("51.57123"), "what was rejected is kept");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

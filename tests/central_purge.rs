@@ -15,7 +15,8 @@ use umsicht::schema::topic::TopicName;
 use umsicht::schema::{DeviceSecret, Event, EventId, PassTag};
 
 use crate::central_devices::{danger, danger_topic};
-use crate::central_service::{damage_topic, event, site};
+use crate::central_service::{ask, config, damage_topic, event, get, site, started};
+use crate::support::mosquitto::free_port;
 use crate::support::umsicht;
 
 const DEVICES: [&str; 3] = ["bus7", "lorry", "sweeper"];
@@ -162,6 +163,23 @@ async fn both_shares_remove_exactly_the_events_of_their_device_and_no_other_pair
     assert!(!DEVICES.iter().any(|name| record[0].contains(name)), "{record:?}");
     let again = purge(&config, &shares, ["2026-03-17", "2026-03-17"], true);
     assert!(String::from_utf8_lossy(&again.stdout).contains("removed: 0 sightings, 0 dangers, 0 pictures"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_asks_again_after_a_purge_by_another_process_gets_the_network_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (serving, stop) = started(config(&folder, free_port())).await;
+    let (_, head, _) = get(serving.address, "/api/v1/network").await;
+    let etag = head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
+    let known =
+        async || ask(serving.address, &format!("GET /api/v1/network HTTP/1.1\r\nIf-None-Match: {etag}\r\n")).await.0;
+    assert_eq!(known().await, 304);
+    let other = Store::open(&folder.path().join("central.sqlite"), Profile::standard().unwrap()).await.unwrap();
+    other.purge((datetime!(2026-03-17 00:00 UTC), datetime!(2026-03-18 00:00 UTC)), true, |_| true).await.unwrap();
+    other.close().await;
+    assert_eq!(known().await, 200);
+    stop.send(()).unwrap();
+    serving.finished().await.unwrap();
 }
 
 #[test]

@@ -64,6 +64,19 @@ fn a_section_that_is_a_value_is_told() {
 }
 
 #[test]
+fn a_secret_that_cannot_be_read_now_is_no_usage_error_that_ends_the_service_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/config/edge-road.toml");
+    let text = fs::read_to_string(example).unwrap();
+    let path = folder.path().join("edge.toml");
+    fs::write(&path, text.replace("[spool]\n", "[spool]\ndevice_secret_file = \"gone.device-secret\"\n")).unwrap();
+    let output = umsicht().args(["edge", "run", "--config"]).arg(&path).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{message}");
+    assert!(message.contains("gone.device-secret"), "{message}");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let output = umsicht().args(["edge", "check", "--config"]).arg(folder.path().join("none.toml")).output().unwrap();

@@ -39,6 +39,25 @@ fn units_are_understood_without_a_remark() {
 }
 
 #[test]
+fn a_credential_that_is_not_there_stops_no_unit() {
+    for unit in units().into_iter().flatten() {
+        let text = std::fs::read_to_string(&unit).unwrap();
+        let names = |key: &str| -> Vec<String> {
+            let values = text.lines().filter_map(|line| line.strip_prefix(key));
+            values.filter_map(|value| value.split_once(':')).map(|(name, _)| name.to_owned()).collect()
+        };
+        // systemd.exec: with a value set, not being able to load the file is not fatal.
+        assert_eq!(names("LoadCredential="), names("SetCredential="), "{}", unit.display());
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/edge-road.toml");
+        let example = std::fs::read_to_string(example).unwrap();
+        for name in names("LoadCredential=") {
+            let path = format!("/run/credentials/{}/{name}", unit.file_name().unwrap().to_string_lossy());
+            assert!(example.contains(&path), "the example does not say where the service finds {path}");
+        }
+    }
+}
+
+#[test]
 fn the_sandbox_is_tight() {
     for unit in units().into_iter().flatten() {
         let mut command = Command::new("systemd-analyze");

@@ -221,15 +221,17 @@ async fn purge_device(arguments: PurgeArguments) -> Result<(), Failure> {
     let done = purge(&store, &secret, days, arguments.yes).await;
     store.close().await;
     let purged = done?;
-    let what = format!("{} sightings, {} dangers, {} pictures", purged.sightings, purged.dangers, purged.pictures);
     if arguments.yes {
-        println!("removed: {what}");
+        println!("removed: {purged}");
         eprintln!(
             "What is still on the device or at the broker comes in later; purge again then. Backups are not touched."
         );
     } else {
-        println!("would be removed: {what}");
+        println!("would be removed: {purged}");
         eprintln!("Nothing was changed. To remove them for good, add --yes.");
+    }
+    if let Some(remains) = purged.remains {
+        eprintln!("Not gone from the disk yet: {remains}.");
     }
     if purged.untagged > 0 {
         eprintln!("{} other events of these days carry no tag; nobody can tell whose they are.", purged.untagged);

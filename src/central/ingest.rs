@@ -51,7 +51,8 @@ impl IngestHealth {
         self.connected.load(Ordering::Relaxed)
     }
 
-    /// Messages since the start.
+    /// Events, pictures and messages that could not be read, since the start; what is known already counts too. News of devices
+    /// do not: they come at a steady pace, so their number over time tells how many vehicles are on duty.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
@@ -147,7 +148,6 @@ impl Poller {
                     }
                 }
                 Ok(MqttEvent::Incoming(Packet::Publish(publish))) => {
-                    self.health.received.fetch_add(1, Ordering::Relaxed);
                     let arrived = Arrived { publish, connection: self.current.load(Ordering::Acquire) };
                     if self.queue.send(arrived).await.is_err() {
                         break;
@@ -218,6 +218,7 @@ impl Committer {
         loop {
             match self.store.commit(messages, self.clock.now()).await {
                 Ok(committed) => {
+                    self.health.received.fetch_add(messages.len() as u64, Ordering::Relaxed);
                     self.health.repeated.fetch_add(committed.repeated as u64, Ordering::Relaxed);
                     if committed.rejected > 0 {
                         tracing::warn!(count = committed.rejected, "messages rejected; see /api/v1/rejected");

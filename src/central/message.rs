@@ -1,11 +1,12 @@
 //! One message of the broker as it is understood: something to commit, news of a device, or rejected with its reason.
 //!
 //! The device's name in the topic goes no further than [`News`], which lives in memory alone: beside an event or a rejected
-//! message it would say who was on duty when.
+//! message it would say who was on duty when. Of a rejected message no value goes further either: it may be a sound event of
+//! a kind that is not known here, with a time to the second and a place.
 
 use super::devices::News;
 use super::model::{Danger, Sighting};
-use super::store::Incoming;
+use super::store::{Incoming, Rejection};
 use crate::clock::hour_of;
 use crate::schema::event::EventData;
 use crate::schema::topic::TopicName;
@@ -13,6 +14,9 @@ use crate::schema::{DeviceHealth, Event, EventKind, Evidence, RejectedEvent, Top
 
 /// A state of health is a few hundred bytes.
 const MAX_HEALTH_BYTES: usize = 16 * 1024;
+/// So many names of fields of a rejected message are kept, each so long.
+const MAX_FIELDS: usize = 60;
+const MAX_FIELD_CHARACTERS: usize = 40;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
@@ -24,7 +28,12 @@ pub enum Message {
 pub fn read(site: &TopicName, topic: &str, payload: &[u8]) -> Message {
     understood(site, topic, payload).unwrap_or_else(|reason| {
         let topic = without_device(topic);
-        Message::Keep(Incoming::Rejected { topic, reason, payload: payload.to_vec() })
+        Message::Keep(Incoming::Rejected(Rejection {
+            topic,
+            reason,
+            fields: fields(payload),
+            payload_bytes: payload.len() as u64,
+        }))
     })
 }
 
@@ -67,8 +76,34 @@ fn without_device(topic: &str) -> String {
     parts.join("/")
 }
 
+/// What a technician needs to see what kind of thing it was: the names in a JSON object and in its `data`.
+fn fields(payload: &[u8]) -> Vec<String> {
+    let Ok(serde_json::Value::Object(top)) = serde_json::from_slice(payload) else { return Vec::new() };
+    let data = top.get("data").and_then(|data| data.as_object());
+    let names =
+        top.keys().cloned().chain(data.into_iter().flat_map(|data| data.keys().map(|key| format!("data.{key}"))));
+    names.take(MAX_FIELDS).map(|name| name.chars().take(MAX_FIELD_CHARACTERS).map(letter_of_a_name).collect()).collect()
+}
+
+/// A name may be a value as well: `{"09:47:11": …}`.
+fn letter_of_a_name(character: char) -> char {
+    if character.is_alphabetic() || matches!(character, '_' | '-' | '.') { character } else { '#' }
+}
+
+/// The same without digits in what comes from the payload: a parser quotes what it did not expect.
+fn without_values(error: RejectedEvent) -> RejectedEvent {
+    let blank = |text: String| text.replace(char::is_numeric, "#");
+    match error {
+        RejectedEvent::NotACloudEvent(text) => RejectedEvent::NotACloudEvent(blank(text)),
+        RejectedEvent::Version(text) => RejectedEvent::Version(blank(text)),
+        RejectedEvent::UnknownKind(text) => RejectedEvent::UnknownKind(blank(text)),
+        RejectedEvent::Payload(text) => RejectedEvent::Payload(blank(text)),
+        known @ RejectedEvent::NotHandled(_) => known,
+    }
+}
+
 fn event(kind: EventKind, payload: &[u8]) -> Result<Incoming, String> {
-    let event = Event::from_json(payload).map_err(|e| e.to_string())?;
+    let event = Event::from_json(payload).map_err(|e| without_values(e).to_string())?;
     if event.kind() != kind {
         return Err(format!("the topic says {} but the event says {}", kind.name(), event.kind().name()));
     }
@@ -116,11 +151,16 @@ mod tests {
         TopicName::new("soest").unwrap()
     }
 
-    fn rejected(topic: &str, payload: &[u8]) -> (String, String) {
+    fn rejection(topic: &str, payload: &[u8]) -> Rejection {
         match read(&site(), topic, payload) {
-            Message::Keep(Incoming::Rejected { topic, reason, .. }) => (topic, reason),
+            Message::Keep(Incoming::Rejected(rejection)) => rejection,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn rejected(topic: &str, payload: &[u8]) -> (String, String) {
+        let Rejection { topic, reason, .. } = rejection(topic, payload);
+        (topic, reason)
     }
 
     #[test]
@@ -133,6 +173,25 @@ mod tests {
         assert!(reason(&format!("umsicht/1/soest/road/evidence/{id}"), b"png").contains("JPEG"));
         let topic = "umsicht/1/soest/bus7/event/road.danger";
         assert!(reason(topic, &damage().to_json()).contains("but the event says road.damage"));
+    }
+
+    #[test]
+    fn of_a_sound_event_of_an_unknown_kind_only_the_names_of_its_fields_are_kept() {
+        let payload = br#"{"specversion":"1.0","id":"9f0c","type":"road.gossip","time":"2026-03-17T09:47:11Z",
+            "data":{"position":{"lat":51.57123,"lon":8.11},"9:47":true}}"#;
+        let topic = "umsicht/1/soest/road/event/road.damage";
+        let kept = rejection(topic, payload);
+        assert_eq!(kept.payload_bytes, payload.len() as u64);
+        // As the map of JSON orders them.
+        let mut fields = kept.fields.clone();
+        fields.sort();
+        assert_eq!(fields, ["data", "data.####", "data.position", "id", "specversion", "time", "type"]);
+        let all = format!("{kept:?}");
+        assert!(!all.contains("47") && !all.contains("51.57"), "{all}");
+        // The parser quotes what it finds; a place as a text is no place.
+        let odd = String::from_utf8(damage().to_json()).unwrap().replace("135.0", "\"at 09:47:11, 51.57123\"");
+        let reason = rejected(topic, odd.as_bytes()).1;
+        assert!(reason.starts_with("payload: ") && !reason.contains("47") && !reason.contains("57"), "{reason}");
     }
 
     #[test]

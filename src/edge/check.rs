@@ -201,13 +201,13 @@ fn delivery_verdict(spool: &SpoolConfig) -> Verdict {
         }
         batching => batching.minutes(),
     };
-    match (spool.settings(), &spool.device_secret_file) {
-        (Err(error), _) => Verdict::Fail(error.to_string()),
-        (Ok(_), None) => Verdict::Warn(format!(
-            "batches of {minutes} minutes; without spool.device_secret_file nobody can remove what this device sends, \
-             should it be faulty (`umsicht central enrol` makes the file)"
+    match spool.settings().map(|settings| settings.secret) {
+        Err(error) => Verdict::Fail(error.to_string()),
+        Ok(None) => Verdict::Warn(format!(
+            "batches of {minutes} minutes; without a secret in spool.device_secret_file nobody can remove what this device \
+             sends, should it be faulty (`umsicht central enrol` makes the file)"
         )),
-        (Ok(_), Some(_)) => Verdict::Ok(format!("batches of {minutes} minutes, events carry the device's tag")),
+        Ok(Some(_)) => Verdict::Ok(format!("batches of {minutes} minutes, events carry the device's tag")),
     }
 }
 

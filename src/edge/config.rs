@@ -25,6 +25,8 @@ use crate::schema::topic::TopicName;
 /// A day; whoever wants events later wants no events.
 const MAX_BATCH_MINUTES: u32 = 24 * 60;
 const DEFAULT_QUOTA_BYTES: u64 = 256 * 1024 * 1024;
+/// Stands in the secret's file of a device that was not enrolled; see `systemd/umsicht-edge.service`.
+const NO_SECRET: &str = "none";
 
 #[derive(Debug, Clone)]
 pub struct EdgeConfig {
@@ -131,14 +133,18 @@ pub struct SecretError {
 }
 
 impl SpoolConfig {
-    /// Reads the secret.
+    /// Reads the secret. A file that says `none` holds none: the service unit hands over such a one where a device was not
+    /// enrolled, since a path that leads nowhere is a mistake.
     pub fn settings(&self) -> Result<SpoolSettings, SecretError> {
         let read = |path: &PathBuf| {
             let wrong = |reason: String| SecretError { path: path.clone(), reason };
             let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
-            DeviceSecret::from_file_text(&text).map_err(|e| wrong(e.to_string()))
+            if text.trim() == NO_SECRET {
+                return Ok(None);
+            }
+            DeviceSecret::from_file_text(&text).map(Some).map_err(|e| wrong(e.to_string()))
         };
-        let secret = self.device_secret_file.as_ref().map(read).transpose()?;
+        let secret = self.device_secret_file.as_ref().map(read).transpose()?.flatten();
         Ok(SpoolSettings { quota_bytes: self.quota_bytes, batching: self.batching, secret })
     }
 }
@@ -398,6 +404,28 @@ mod tests {
         assert_eq!(config.broker.client_id, "umsicht-soest-bauhof-3");
         assert_eq!(config.frames, FramePolicy::Latest);
         assert!(config.update.is_none() && config.shadow.is_none(), "both are offers");
+    }
+
+    #[test]
+    fn a_secret_file_that_says_none_holds_none_and_any_other_text_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("device-secret");
+        let spool = SpoolConfig {
+            folder: folder.path().join("spool"),
+            quota_bytes: MIN_QUOTA_BYTES,
+            batching: Batching::Off,
+            device_secret_file: Some(file.clone()),
+        };
+        assert!(spool.settings().is_err(), "a file that is not there is a mistake");
+        let secret = DeviceSecret::from_bytes([5; 32]);
+        for (text, wanted) in [("none", None), ("none\n", None), (&secret.to_file_text("bus7"), Some(&secret))] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(spool.settings().unwrap().secret.as_ref(), wanted, "{text}");
+        }
+        for text in ["", "None of it", "# none"] {
+            std::fs::write(&file, text).unwrap();
+            assert!(spool.settings().is_err(), "{text}");
+        }
     }
 
     #[test]

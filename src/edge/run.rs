@@ -37,7 +37,9 @@ impl From<SpoolError> for Failure {
 
 /// Runs until the source ends or the process is told to stop.
 pub fn run(config: &EdgeConfig, pass_id: Option<PassId>) -> Result<(), Failure> {
-    let (spool, recovery) = Spool::open(&config.spool.folder, config.spool.settings().map_err(Failure::usage)?)?;
+    // A card that fails to read once must not end the device for good, as wrong usage does.
+    let settings = config.spool.settings().map_err(Failure::unavailable)?;
+    let (spool, recovery) = Spool::open(&config.spool.folder, settings)?;
     if recovery.items > 0 {
         tracing::info!(items = recovery.items, "the spool holds items of an earlier run; they are sent now");
     }

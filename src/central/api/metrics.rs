@@ -1,7 +1,8 @@
 //! Prometheus' text format.
 //!
 //! Privacy: whoever scrapes this keeps a history. So it tells how many devices have which trouble, but neither which
-//! device nor how many are switched on: over time that would be a record of who was on duty when.
+//! device nor how many are switched on: over time that would be a record of who was on duty when. That is also why no
+//! counter counts the states of health, which come once a minute from each device.
 
 use std::fmt::Write as _;
 
@@ -25,7 +26,12 @@ pub(super) async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse,
         ("umsicht_evidence", "gauge", "Pictures in the store.", counts.evidence),
         ("umsicht_rejected", "gauge", "Unreadable messages kept.", counts.rejected),
         ("umsicht_sections", "gauge", "Sections of the street network.", counts.sections),
-        ("umsicht_messages_received_total", "counter", "Messages from the broker.", ingest.received()),
+        (
+            "umsicht_messages_received_total",
+            "counter",
+            "Events, pictures and unreadable messages from the broker, without what devices tell of themselves.",
+            ingest.received(),
+        ),
         ("umsicht_messages_repeated_total", "counter", "Messages that were known already.", ingest.repeated()),
         ("umsicht_broker_connected", "gauge", "1 while connected to the broker.", u64::from(ingest.is_connected())),
         (

@@ -25,6 +25,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::error::ApiError;
 use super::devices::Devices;
 use super::ingest::IngestHealth;
 use super::store::Store;
@@ -82,8 +83,11 @@ impl Api {
             .with_state(self)
     }
 
-    fn etag(&self) -> String {
-        format!("\"{}-{}\"", self.inner.process, self.inner.store.revision())
+    /// Revisions do not see what another process does with the file; of those only a purge may remove what is shown.
+    async fn etag(&self) -> Result<String, ApiError> {
+        let (store, process) = (&self.inner.store, &self.inner.process);
+        let purges = store.purges().await?.len();
+        Ok(format!("\"{process}-{}-{purges}\"", store.revision()))
     }
 }
 

@@ -115,7 +115,7 @@ pub(super) async fn defect(
 #[utoipa::path(get, path = "/api/v1/network",
     responses((status = 200, body = serde_json::Value, content_type = "application/geo+json")))]
 pub(super) async fn network(State(api): State<Api>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let etag = api.etag();
+    let etag = api.etag().await?;
     if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
     }

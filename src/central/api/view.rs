@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::central::devices::Devices;
 use crate::central::model;
-use crate::central::store::{RejectedMessage, SightingWithPicture};
+use crate::central::store::{RejectedMessage, Rejection, SightingWithPicture};
 use crate::geo::LatLon;
 use crate::schema::{EventId, ModelRef};
 
@@ -190,8 +190,8 @@ pub struct Rejected {
     /// With `+` where a device was named.
     pub topic: String,
     pub reason: String,
-    /// The beginning of the payload; what is not text is replaced.
-    pub payload_preview: String,
+    /// The names that the payload gives to its values, if it is JSON, those under `data` as `data.<name>`. The values are not kept.
+    pub payload_fields: Vec<String>,
     pub payload_bytes: u64,
 }
 
@@ -213,20 +213,10 @@ impl From<ModelRef> for Model {
     }
 }
 
-const PREVIEW_CHARACTERS: usize = 200;
-
 impl From<RejectedMessage> for Rejected {
     fn from(message: RejectedMessage) -> Self {
-        let text = String::from_utf8_lossy(&message.payload);
-        let payload_preview =
-            text.chars().take(PREVIEW_CHARACTERS).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-        Self {
-            received_at: message.received_at,
-            topic: message.topic,
-            reason: message.reason,
-            payload_preview,
-            payload_bytes: message.payload_bytes,
-        }
+        let Rejection { topic, reason, fields, payload_bytes } = message.rejection;
+        Self { received_at: message.received_at, topic, reason, payload_fields: fields, payload_bytes }
     }
 }
 

@@ -5,6 +5,7 @@
 //! from them and can be made anew at any time (see [`Store::replace_network`]).
 //!
 //! Privacy: no time in here is finer than the hour, neither of what was seen nor of when it arrived; nothing names a device.
+//! Of a message that could not be read no value is kept, since nobody knows what it says.
 
 mod danger;
 mod purge;
@@ -14,9 +15,11 @@ mod rows;
 mod write;
 
 #[cfg(test)]
+mod purge_tests;
+#[cfg(test)]
 mod tests;
 
-pub use purge::{Match, Purged};
+pub use purge::{Match, Purged, Remains};
 pub use read::SightingWithPicture;
 
 use std::path::{Path, PathBuf};
@@ -71,7 +74,18 @@ pub enum Incoming {
     Sighting(Box<Sighting>),
     Danger(Box<Danger>),
     Evidence(Evidence),
-    Rejected { topic: String, reason: String, payload: Vec<u8> },
+    Rejected(Rejection),
+}
+
+/// What is known of a message that could not be read. Nothing that it said: it may hold a time to the second and a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// With `+` where a device was named.
+    pub topic: String,
+    pub reason: String,
+    /// The names that it gives to its values, if it is a JSON object; those under `data` as `data.<name>`.
+    pub fields: Vec<String>,
+    pub payload_bytes: u64,
 }
 
 /// What a commit changed.
@@ -118,15 +132,11 @@ pub struct DefectFilter {
     pub limit: Option<u32>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RejectedMessage {
     /// The hour.
     pub received_at: OffsetDateTime,
-    pub topic: String,
-    pub reason: String,
-    /// The beginning; see `payload_bytes` for the whole length.
-    pub payload: Vec<u8>,
-    pub payload_bytes: u64,
+    pub rejection: Rejection,
 }
 
 /// A handle; clones share the store.

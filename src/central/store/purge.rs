@@ -1,9 +1,13 @@
 //! Removes the events that a caller recognises, with their pictures, and makes the defects around them anew.
 //!
-//! What is removed is overwritten in the file, and the file is written anew, so that no free page and no write-ahead log
-//! still holds it. There is no way back but a backup of the file.
+//! What is removed is overwritten in the file, the index of places is built anew, and the file is written anew, so that no
+//! free page, no node of the index and no write-ahead log still holds it. There is no way back but a backup of the file.
+//!
+//! A picture tells no device: it has no tag, its event has. One that comes in after its event was removed would stay for ever,
+//! so a purge takes pictures without an event as well, whosever they are.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
@@ -29,9 +33,39 @@ pub struct Match<'e> {
 pub struct Purged {
     pub sightings: u64,
     pub dangers: u64,
+    /// Of these sightings and dangers.
     pub pictures: u64,
+    /// Pictures without an event that arrived since the first of the days.
+    pub stray_pictures: u64,
     /// Events of the same hours that carry no tag: nobody can tell whose they are.
     pub untagged: u64,
+    /// Why what was removed may still be found in the files, if it may.
+    pub remains: Option<Remains>,
+}
+
+/// How much, in words; not whose.
+impl fmt::Display for Purged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} sightings, {} dangers, {} pictures", self.sightings, self.dangers, self.pictures)?;
+        match self.stray_pictures {
+            0 => Ok(()),
+            strays => write!(f, ", {strays} pictures without an event"),
+        }
+    }
+}
+
+/// Where what was removed may still stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Remains {
+    #[error(
+        "the file could not be written anew, so its free pages may still hold what was removed; stop the service and purge again"
+    )]
+    File,
+    #[error(
+        "the service is running and its log (the file with -wal) still holds what was removed; stop the service and purge again, \
+         or it goes when the service has written on for some time"
+    )]
+    Log,
 }
 
 impl Store {
@@ -53,6 +87,7 @@ impl Store {
         for id in sightings.iter().chain(&dangers) {
             purged.pictures += pictures(&mut transaction, *id).await?;
         }
+        purged.stray_pictures = strays(&mut transaction, from, remove).await?;
         if !remove {
             return Ok(purged);
         }
@@ -81,21 +116,31 @@ impl Store {
                 changes.push(Change::Gone(defect));
             }
         }
+        build_index_anew(&mut transaction).await?;
         changes.push(Change::Status);
         self.record(&mut transaction, (from, until), purged).await?;
         transaction.commit().await?;
         self.tell(changes);
-        if let Err(error) = self.write_anew().await {
-            tracing::warn!(%error, "removed, but free pages of the file may still hold it: stop the service and purge again");
-        }
+        purged.remains = self.write_anew().await;
         Ok(purged)
     }
 
     /// A transaction cannot do this, and it needs a moment in which nobody else writes.
-    async fn write_anew(&self) -> Result<(), StoreError> {
-        sqlx::query("VACUUM").execute(&self.shared.writer).await?;
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.shared.writer).await?;
-        Ok(())
+    async fn write_anew(&self) -> Option<Remains> {
+        if let Err(error) = sqlx::query("VACUUM").execute(&self.shared.writer).await {
+            tracing::warn!(%error, "the store cannot be written anew");
+            return Some(Remains::File);
+        }
+        // That somebody still reads from the log is no error here, but the first column of an answer.
+        let emptied = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.shared.writer).await;
+        match emptied {
+            Ok(0_i64) => None,
+            Ok(_) => Some(Remains::Log),
+            Err(error) => {
+                tracing::warn!(%error, "the store's log cannot be emptied");
+                Some(Remains::Log)
+            }
+        }
     }
 
     /// How often something was purged and how much, without saying whose it was: that would be a record of who drove.
@@ -110,13 +155,7 @@ impl Store {
             .fetch_optional(&mut **transaction)
             .await?;
         let last_day = (until - time::Duration::SECOND).date();
-        let line = format!(
-            "{} to {last_day}: {} sightings, {} dangers, {} pictures",
-            from.date(),
-            purged.sightings,
-            purged.dangers,
-            purged.pictures
-        );
+        let line = format!("{} to {last_day}: {purged}", from.date());
         let lines = before.map_or_else(|| line.clone(), |before| format!("{before}\n{line}"));
         write::set_fact(transaction, RECORD, &lines).await
     }
@@ -161,6 +200,40 @@ async fn pictures(transaction: &mut Transaction<'_, Sqlite>, id: EventId) -> Res
         .fetch_one(&mut **transaction)
         .await?;
     Ok(count.unsigned_abs())
+}
+
+/// Counts the pictures that have come since then without any event of theirs, and deletes them if told to. While the events
+/// that go are still there, theirs are not among them.
+async fn strays(
+    transaction: &mut Transaction<'_, Sqlite>,
+    since: OffsetDateTime,
+    remove: bool,
+) -> Result<u64, StoreError> {
+    const STRAY: &str = "FROM evidence WHERE received_at >= ? AND NOT EXISTS (SELECT 1 FROM sightings WHERE id = event) \
+                         AND NOT EXISTS (SELECT 1 FROM dangers WHERE id = event)";
+    let statement = |what: &str| sqlx::AssertSqlSafe(format!("{what} {STRAY}"));
+    let since = since.unix_timestamp();
+    if remove {
+        let deleted = sqlx::query(statement("DELETE")).bind(since).execute(&mut **transaction).await?;
+        return Ok(deleted.rows_affected());
+    }
+    let count: i64 = sqlx::query_scalar(statement("SELECT count(*)")).bind(since).fetch_one(&mut **transaction).await?;
+    Ok(count.unsigned_abs())
+}
+
+/// A node of the R*Tree is a blob in which a deleted cell moves behind those that count and stays there: neither
+/// `secure_delete` nor `VACUUM` looks into it.
+async fn build_index_anew(transaction: &mut Transaction<'_, Sqlite>) -> Result<(), StoreError> {
+    sqlx::raw_sql(
+        "CREATE TABLE reach_kept AS SELECT seq, west, east, south, north FROM reach; \
+         DROP TABLE reach; \
+         CREATE VIRTUAL TABLE reach USING rtree (seq, west, east, south, north); \
+         INSERT INTO reach SELECT seq, west, east, south, north FROM reach_kept; \
+         DROP TABLE reach_kept",
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
 }
 
 /// The other sightings whose reach touches one that goes: each part into which a neighbourhood may fall holds one of them.

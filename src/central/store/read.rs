@@ -3,7 +3,7 @@
 use sqlx::{Row, Sqlite, SqlitePool};
 
 use super::rows::{self, sighting_columns};
-use super::{Counts, DefectFilter, RejectedMessage, Store, StoreError};
+use super::{Counts, DefectFilter, RejectedMessage, Rejection, Store, StoreError};
 use crate::central::model::{Defect, DefectId, Section, SectionId, Sighting};
 use crate::schema::{DamageClass, EventId};
 
@@ -79,20 +79,21 @@ impl Store {
     /// The newest first.
     pub async fn rejected(&self, limit: u32) -> Result<Vec<RejectedMessage>, StoreError> {
         let rows = sqlx::query(
-            "SELECT received_at, topic, reason, payload, payload_bytes FROM rejected ORDER BY seq DESC LIMIT ?",
+            "SELECT received_at, topic, reason, payload_fields, payload_bytes FROM rejected ORDER BY seq DESC LIMIT ?",
         )
         .bind(i64::from(limit))
         .fetch_all(&self.shared.readers)
         .await?;
         rows.iter()
             .map(|row| {
-                Ok(RejectedMessage {
-                    received_at: rows::at(row.try_get("received_at")?)?,
+                let fields: &str = row.try_get("payload_fields")?;
+                let rejection = Rejection {
                     topic: row.try_get("topic")?,
                     reason: row.try_get("reason")?,
-                    payload: row.try_get("payload")?,
+                    fields: fields.split_whitespace().map(str::to_owned).collect(),
                     payload_bytes: unsigned(row.try_get("payload_bytes")?),
-                })
+                };
+                Ok(RejectedMessage { received_at: rows::at(row.try_get("received_at")?)?, rejection })
             })
             .collect()
     }

@@ -96,22 +96,25 @@ async fn pictures_find_their_defect_before_and_after_it() {
     assert_eq!(store.counts().await.unwrap().evidence, 2);
 }
 
+fn rejection() -> Rejection {
+    let fields = ["type", "data", "data.position"].map(str::to_owned).to_vec();
+    Rejection { topic: "a/b".into(), reason: "no topic".into(), fields, payload_bytes: 10_000 }
+}
+
 #[tokio::test]
 async fn what_was_committed_is_there_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let before = {
         let store = store(&folder).await;
         store.commit(&incoming(&town(3, 2, 20)), NOW).await.unwrap();
-        let rejected = Incoming::Rejected { topic: "a/b".into(), reason: "no topic".into(), payload: vec![0; 10_000] };
-        store.commit(&[rejected], NOW).await.unwrap();
+        store.commit(&[Incoming::Rejected(rejection())], NOW).await.unwrap();
         let defects = store.defects(&DefectFilter::default()).await.unwrap().0;
         store.close().await;
         defects
     };
     let store = store(&folder).await;
     assert_eq!(store.defects(&DefectFilter::default()).await.unwrap().0, before);
-    let rejected = &store.rejected(10).await.unwrap()[0];
-    assert_eq!((rejected.payload.len(), rejected.payload_bytes), (4096, 10_000));
+    assert_eq!(store.rejected(10).await.unwrap()[0].rejection, rejection());
     assert_eq!(store.counts().await.unwrap().last_event_at, Some(datetime!(2026-03-17 10:00 UTC)));
 }
 
@@ -199,11 +202,12 @@ async fn no_sighting_moves_a_defect_on_or_closes_it_least_of_all_one_by_a_model_
 }
 
 #[tokio::test]
-async fn an_older_store_forgets_minutes_and_names_of_devices() {
+async fn an_older_store_forgets_minutes_names_of_devices_and_what_it_could_not_read() {
     use sqlx::{AssertSqlSafe, SqlitePool};
 
     let folder = tempfile::tempdir().unwrap();
-    let options = SqliteConnectOptions::new().filename(folder.path().join("old.sqlite")).create_if_missing(true);
+    let file = folder.path().join("old.sqlite");
+    let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true).pragma("secure_delete", "ON");
     let pool = SqlitePool::connect_with(options).await.unwrap();
     let run = async |script: &'static str| sqlx::raw_sql(AssertSqlSafe(script)).execute(&pool).await.map(drop).unwrap();
     run(include_str!("migrations/0001_start.sql")).await;
@@ -212,7 +216,7 @@ async fn an_older_store_forgets_minutes_and_names_of_devices() {
          INSERT INTO facts VALUES ('last_event_at', '1773742331'), ('network_source', 'ab12'); \
          INSERT INTO rejected (received_at, topic, reason, payload, payload_bytes) VALUES \
          (1773742331, 'umsicht/1/soest/bus7/x', '\"umsicht/1/soest/bus7/x\" is no topic of this system', x'', 0), \
-         (1773742331, 'umsicht/1/soest/road/event/road.damage', 'not a CloudEvent', x'', 0);")
+         (1773742331, 'umsicht/1/soest/road/event/road.damage', 'payload: \"09:47:11\" is no number', x'30393a34373a3131', 8);")
     .await;
     run(include_str!("migrations/0003_danger_and_hours.sql")).await;
     let hour = 1_773_741_600_i64;
@@ -224,4 +228,13 @@ async fn an_older_store_forgets_minutes_and_names_of_devices() {
     let topics = text("SELECT topic FROM rejected ORDER BY seq").await;
     assert_eq!(topics, ["umsicht/1/+/+", "umsicht/1/soest/road/event/road.damage"]);
     assert!(text("SELECT reason FROM rejected").await.iter().all(|reason| !reason.contains("bus7")));
+    run(include_str!("migrations/0004_nothing_of_what_is_unreadable.sql")).await;
+    assert_eq!(text("SELECT reason FROM rejected ORDER BY seq").await, ["no topic of this system", "payload"]);
+    let columns = text("SELECT name FROM pragma_table_info('rejected')").await;
+    assert!(!columns.contains(&"payload".to_owned()) && columns.contains(&"payload_bytes".to_owned()), "{columns:?}");
+    pool.close().await;
+    assert!(
+        !std::fs::read(&file).unwrap().windows(8).any(|window| window == b"09:47:11"),
+        "gone from the file as well"
+    );
 }

@@ -5,15 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use time::OffsetDateTime;
 
-use super::{Change, Committed, Incoming, Store, StoreError, danger, regroup, rows};
+use super::{Change, Committed, Incoming, Rejection, Store, StoreError, danger, regroup, rows};
 use crate::central::associate::Reach;
 use crate::central::model::{DefectId, Section, Sighting};
 use crate::central::network::Network;
 use crate::clock::hour_of;
 use crate::schema::{Evidence, ModelRef};
 
-/// So much of an unreadable message is kept.
-const MAX_REJECTED_PAYLOAD_BYTES: usize = 4096;
 /// So many unreadable messages are kept.
 const MAX_REJECTED: i64 = 10_000;
 
@@ -54,9 +52,9 @@ impl Store {
                         committed.repeated += 1;
                     }
                 }
-                Incoming::Rejected { topic, reason, payload } => {
+                Incoming::Rejected(rejection) => {
                     committed.rejected += 1;
-                    insert_rejected(&mut transaction, topic, reason, payload, hour).await?;
+                    insert_rejected(&mut transaction, rejection, hour).await?;
                 }
             }
         }
@@ -218,20 +216,20 @@ async fn defect_of(
 
 async fn insert_rejected(
     transaction: &mut Transaction<'_, Sqlite>,
-    topic: &str,
-    reason: &str,
-    payload: &[u8],
+    rejection: &Rejection,
     hour: OffsetDateTime,
 ) -> Result<(), StoreError> {
     let bounded = |text: &str| text.chars().take(500).collect::<String>();
-    sqlx::query("INSERT INTO rejected (received_at, topic, reason, payload, payload_bytes) VALUES (?, ?, ?, ?, ?)")
-        .bind(hour.unix_timestamp())
-        .bind(bounded(topic))
-        .bind(bounded(reason))
-        .bind(&payload[..payload.len().min(MAX_REJECTED_PAYLOAD_BYTES)])
-        .bind(i64::try_from(payload.len()).unwrap_or(i64::MAX))
-        .execute(&mut **transaction)
-        .await?;
+    sqlx::query(
+        "INSERT INTO rejected (received_at, topic, reason, payload_fields, payload_bytes) VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(hour.unix_timestamp())
+    .bind(bounded(&rejection.topic))
+    .bind(bounded(&rejection.reason))
+    .bind(rejection.fields.join(" "))
+    .bind(i64::try_from(rejection.payload_bytes).unwrap_or(i64::MAX))
+    .execute(&mut **transaction)
+    .await?;
     Ok(())
 }
 
