@@ -377,10 +377,13 @@ impl Link {
             return Self { description: format!("netem: {loss} loss, 20 ± 10 ms") };
         }
         // A kernel without netem: the packet filter drops by chance, in both directions; there is no delay then.
-        let rules = format!(
-            "table inet faults {{ chain in {{ type filter hook input priority 0; numgen random mod 100 < {LOSS_PERCENT} drop; }}\n\
-             chain out {{ type filter hook output priority 0; numgen random mod 100 < {LOSS_PERCENT} drop; }} }}"
-        );
+        let chain = |hook: &str| {
+            format!(
+                "chain {hook} {{\ntype filter hook {hook} priority 0;\n\
+                 numgen random mod 100 < {LOSS_PERCENT} drop;\n}}\n"
+            )
+        };
+        let rules = format!("table inet faults {{\n{}{}}}\n", chain("input"), chain("output"));
         let mut nft = Command::new("ip")
             .args(["netns", "exec", NAMESPACE, "nft", "-f", "-"])
             .stdin(Stdio::piped())
