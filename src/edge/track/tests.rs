@@ -117,10 +117,10 @@ fn ahead_of(heading: f64, forward: f64, left: f64) -> EastNorth {
 /// Six things on alternating sides of the road.
 fn row(heading: f64, spacing: f64) -> Vec<Thing> {
     let thing = |k: u32| Thing {
-        at: ahead_of(heading, 15.0 + spacing * f64::from(k), if k % 2 == 0 { 1.2 } else { -1.0 }),
+        at: ahead_of(heading, 15.0 + spacing * f64::from(k), if k.is_multiple_of(2) { 1.2 } else { -1.0 }),
         length: 0.8,
         width: 0.6,
-        class: if k % 3 == 0 { DamageClass::Pothole } else { DamageClass::AlligatorCrack },
+        class: if k.is_multiple_of(3) { DamageClass::Pothole } else { DamageClass::AlligatorCrack },
     };
     (0..6).map(thing).collect()
 }
