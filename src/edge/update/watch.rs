@@ -87,7 +87,10 @@ mod tests {
         fs::write(folder.path().join("inbox/by-hand-1.umsicht-models"), "bundle").unwrap();
         let (tell, told) = channel();
         let watch = Watch::start(&updater, move || tell.send(()).unwrap());
-        told.recv_timeout(Duration::from_secs(20)).expect("somebody must look at the trial");
+        if told.recv_timeout(Duration::from_secs(20)).is_err() {
+            drop(held);
+            panic!("nobody looks at the trial");
+        }
         assert_eq!(updater.state().current, None);
         let asked = Instant::now();
         drop(watch);
