@@ -460,6 +460,19 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn an_orderly_end_in_the_middle_of_a_look_is_not_held_against_the_models() {
+        let folder = tempfile::tempdir().unwrap();
+        let updater = updater(folder.path());
+        lock(&updater.store).begin_try(12).unwrap();
+        updater.end_in_order();
+        assert_eq!(updater.state().tries(12), 1, "a look of an earlier run, with which that went down");
+        lock(&updater.store).begin_try(12).unwrap();
+        updater.trying.store(true, Ordering::Relaxed);
+        updater.end_in_order();
+        assert_eq!(updater.state().tries(12), 1, "this run goes on to its end");
+    }
+
+    #[test]
     fn what_the_version_before_did_is_not_held_against_the_new_one() {
         let folder = tempfile::tempdir().unwrap();
         let updater = updater(folder.path()).with_trial(12, 11);
