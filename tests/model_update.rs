@@ -188,7 +188,12 @@ fn models_that_judge_nothing_while_frames_come_are_taken_back() {
     sleep(Duration::from_millis(60));
     updater.tick();
     assert_eq!(updater.state().current, Some(12), "without frames there is nothing to judge");
-    updater.count_given();
+    updater.count_begun();
+    updater.count_judged();
+    updater.tick();
+    assert_eq!(updater.state().current, Some(12), "the first frame came late, and was judged");
+    updater.count_begun();
+    sleep(Duration::from_millis(60));
     updater.tick();
     assert_eq!((updater.state().current, updater.state().rolled_back), (None, 1));
     let back = updater.between_frames().expect("the old models are handed over");
@@ -205,7 +210,7 @@ fn a_model_that_does_not_let_go_of_the_program_ends_it() {
     updater.offer(&device.bundle(12, &colours(folder.path(), "2.0.0")), "test").unwrap();
     // Taken by a thread that never comes back for the next frame.
     assert!(updater.between_frames().is_some());
-    updater.count_given();
+    updater.count_begun();
     let (tell, told) = channel();
     let _watch = Watch::start(&updater, move || tell.send(()).unwrap());
     told.recv_timeout(Duration::from_secs(10)).expect("somebody must end the program");
@@ -224,6 +229,71 @@ fn an_orderly_end_in_the_middle_of_a_trial_is_not_held_against_the_models() {
     let next = device.updater(TrialLimits::default());
     assert_eq!(next.first_models().unwrap().detector.model_ref().version, "2.0.0");
     assert!(next.state().trial.is_some(), "the trial goes on");
+}
+
+#[test]
+fn models_that_are_activated_after_an_orderly_end_wait_for_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::new(folder.path());
+    let updater = device.updater(TrialLimits::default());
+    updater.first_models().unwrap();
+    updater.end_in_order();
+    // Its self-test had begun before.
+    updater.offer(&device.bundle(12, &colours(folder.path(), "2.0.0")), "test").unwrap();
+    drop(updater);
+    assert_eq!(device.updater(TrialLimits::default()).state().current, Some(12), "nothing has used it yet");
+}
+
+#[test]
+fn models_whose_self_test_comes_to_no_end_are_not_tried_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::new(folder.path());
+    let bundle = device.bundle(12, &colours(folder.path(), "2.0.0"));
+    for _ in 0..2 {
+        let updater = device.updater(TrialLimits { self_test: Duration::ZERO, ..TrialLimits::default() });
+        let refusal = updater.offer(&bundle, "test").unwrap_err();
+        assert!(matches!(refusal, Refusal::NoEnd { .. }), "{refusal}");
+    }
+    let updater = device.updater(TrialLimits::default());
+    let refusal = updater.offer(&bundle, "test").unwrap_err();
+    assert!(matches!(refusal, Refusal::WentDown { version: 12, times: 2 }), "{refusal}");
+    let next = device.bundle(13, &colours(folder.path(), "2.1.0"));
+    assert_eq!(updater.offer(&next, "test").unwrap(), Activated { version: 13 });
+    assert_eq!(updater.state().trying, None);
+}
+
+#[test]
+fn a_bundle_that_comes_with_each_connection_is_counted_and_written_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::new(folder.path());
+    let updater = device.updater(TrialLimits::default());
+    let on_the_disk = || fs::read(device.config().folder.join("state.json")).unwrap_or_default();
+    let offer = |bundle: &[u8]| on_command(&updater, "update-models", bundle);
+    let refused = || updater.health().refused;
+
+    let in_use = device.bundle(12, &colours(folder.path(), "2.0.0"));
+    offer(&in_use);
+    let before = on_the_disk();
+    offer(&in_use);
+    assert_eq!((refused(), on_the_disk() == before), (0, true), "what is in use is not refused");
+    let other = device.bundle(12, &colours(folder.path(), "2.0.1"));
+    offer(&other);
+    assert_eq!(refused(), 1, "other models of the same version are");
+
+    let old = device.bundle(3, &colours(folder.path(), "1.9.0"));
+    let fails = changed(folder.path(), "2.1", "golden.json", |text| text.replace("D40", "D20"));
+    for bundle in [old, device.bundle(13, &fails)] {
+        offer(&bundle);
+        let (count, before) = (refused(), on_the_disk());
+        let written_at = || fs::metadata(device.config().folder.join("state.json")).unwrap().modified().unwrap();
+        let at = written_at();
+        offer(&bundle);
+        assert_eq!((refused(), on_the_disk(), written_at()), (count, before, at));
+    }
+
+    let (count, before) = (refused(), on_the_disk());
+    offer(b"from a stranger");
+    assert_eq!((refused(), on_the_disk()), (count + 1, before), "it wears nothing out");
 }
 
 /// The same models with the file of the road model as a privacy model too.
@@ -326,7 +396,7 @@ fn models_that_fail_the_self_test_are_refused_and_nothing_changes() {
 fn a_command_and_the_inbox_are_ways_in() {
     let folder = tempfile::tempdir().unwrap();
     let device = Device::new(folder.path());
-    let updater = device.updater(TrialLimits::default());
+    let updater = device.updater(TrialLimits { at_rest: Duration::ZERO, ..TrialLimits::default() });
     assert!(on_command(&updater, "update-models", &device.bundle(2, &colours(folder.path(), "2.0.0"))));
     assert_eq!(updater.state().current, Some(2));
     assert!(!on_command(&updater, "open-the-door", b""));
@@ -335,7 +405,7 @@ fn a_command_and_the_inbox_are_ways_in() {
     fs::write(inbox.join("good.umsicht-models"), device.bundle(3, &colours(folder.path(), "3.0.0"))).unwrap();
     fs::write(inbox.join("old.umsicht-models"), device.bundle(1, &colours(folder.path(), "1.0.0"))).unwrap();
     for _ in 0..4 {
-        updater.tick();
+        updater.look_into_inbox();
     }
     assert_eq!(updater.state().current, Some(3));
     let mut left: Vec<String> =
@@ -438,9 +508,11 @@ fn a_running_service_takes_what_a_technician_hands_it() {
     let (code, text) = edge(&["update", "--bundle", bundle.to_str().unwrap()], &config);
     assert!(code == 0 && text.contains("version 12 is in place and on trial"), "{text}");
     let (code, text) = edge(&["update", "--bundle", bundle.to_str().unwrap()], &config);
-    assert!(code == 65 && text.contains("not newer"), "{text}");
+    assert!(code == 0 && text.contains("version 12 is in place"), "{text}");
     let (code, text) = edge(&["rollback"], &config);
     assert!(code == 0 && text.contains("instead of version 12"), "{text}");
+    let (code, text) = edge(&["update", "--bundle", bundle.to_str().unwrap()], &config);
+    assert!(code == 65 && text.contains("not newer"), "{text}");
     let stopped = Command::new("kill").arg(service.id().to_string()).status().unwrap();
     assert!(stopped.success() && service.wait().unwrap().success(), "it stops in order");
 }

@@ -20,7 +20,7 @@ use crate::edge::pipeline::feed::{add, feed};
 use crate::edge::pipeline::{Counters, Outbox, OutboxError, Playback};
 use crate::edge::report::Reporter;
 use crate::edge::shadow::Shadow;
-use crate::edge::source::{CapturedImage, FrameSource, SourceError};
+use crate::edge::source::{FrameSource, SourceError};
 use crate::edge::spool::{Draft, SpoolError};
 use crate::edge::update::{Models, Updater};
 use crate::failure::Failure;
@@ -91,22 +91,6 @@ struct Judging {
     picture_size_px: (u32, u32),
 }
 
-/// A source whose frames are counted: a model that judges none while they come has failed.
-struct Counted<'s> {
-    source: &'s mut dyn FrameSource,
-    updates: Option<Arc<Updater>>,
-}
-
-impl FrameSource for Counted<'_> {
-    fn next_image(&mut self) -> Result<Option<CapturedImage>, SourceError> {
-        let next = self.source.next_image()?;
-        if let (Some(updates), Some(_)) = (&self.updates, &next) {
-            updates.count_given();
-        }
-        Ok(next)
-    }
-}
-
 /// What a road model's classes stand for.
 pub fn damage_classes(detector: &Detector) -> Result<Vec<DamageClass>, PipelineError> {
     let class = |name: &String| name.parse().map_err(|_| PipelineError::ForeignClass(name.clone()));
@@ -143,13 +127,15 @@ impl RoadPipeline<'_> {
         stop: &AtomicBool,
     ) -> Result<(), PipelineError> {
         let mut classes = damage_classes(&self.detector)?;
-        let mut source = Counted { source, updates: self.updates.clone() };
         let mut judging: Option<Judging> = None;
         let counters = Arc::clone(&self.counters);
         let fixes = std::mem::replace(&mut self.fixes, FixLog::from_fixes(Vec::new()));
-        let read = feed(&mut source, &fixes, playback, &counters, stop, |frame| {
+        let read = feed(source, &fixes, playback, &counters, stop, |frame| {
             if let Some(models) = self.updates.as_ref().and_then(|updates| updates.between_frames()) {
                 classes = self.go_on_with(models, judging.as_mut())?;
+            }
+            if let Some(updates) = &self.updates {
+                updates.count_begun();
             }
             let detections = match self.detector.detect(&frame.image) {
                 Ok(detections) => detections,

@@ -67,6 +67,12 @@ impl Bundle {
         Ok(Self { about: read_about(&about.1)?, files })
     }
 
+    /// The head of a bundle that was opened, with its signature: it tells one bundle from all others.
+    #[must_use]
+    pub fn seal_of(bytes: &[u8]) -> &[u8] {
+        &bytes[..SIGNED_FROM.min(bytes.len())]
+    }
+
     /// Makes a bundle of the models' `files`.
     pub fn seal(about: &About, files: Vec<(String, Vec<u8>)>, key: &PrivateKey) -> Result<Vec<u8>, Refusal> {
         let text = toml::to_string(about).map_err(|e| Refusal::About(e.to_string()))?;

@@ -10,6 +10,20 @@ pub struct Disk {
     /// So many operations are still done before the power is cut.
     #[cfg(test)]
     pub left: std::cell::Cell<Option<usize>>,
+    /// What was done, in this order.
+    #[cfg(test)]
+    pub done: std::cell::RefCell<Vec<Done>>,
+}
+
+/// What the order of matters when the power is cut.
+#[cfg(test)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Done {
+    Named(std::path::PathBuf),
+    Written(std::path::PathBuf),
+    FileSynced(std::path::PathBuf),
+    Renamed(std::path::PathBuf, std::path::PathBuf),
+    FolderSynced(std::path::PathBuf),
 }
 
 impl Disk {
@@ -31,29 +45,56 @@ impl Disk {
         }
     }
 
-    pub fn create_folder(&self, path: &Path) -> io::Result<()> {
-        self.step()?;
-        fs::create_dir_all(path)
+    #[cfg(test)]
+    fn note(&self, done: Done) {
+        self.done.borrow_mut().push(done);
     }
 
-    /// A new file, or an old one replaced in place; on the disk when this returns.
+    pub fn create_folder(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        fs::create_dir_all(path)?;
+        #[cfg(test)]
+        self.note(Done::Named(path.to_owned()));
+        Ok(())
+    }
+
+    /// A new file; on the disk when this returns. What has this name is removed first and never written through: it may be a
+    /// link, and a technician's program writes as root into a folder of the service.
     pub fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         self.step()?;
-        let mut file = File::create(path)?;
+        absent_is_fine(fs::remove_file(path))?;
+        let mut file = File::create_new(path)?;
+        #[cfg(test)]
+        self.note(Done::Named(path.to_owned()));
         self.step()?;
         file.write_all(content)?;
+        #[cfg(test)]
+        self.note(Done::Written(path.to_owned()));
+        self.sync(&file, path)
+    }
+
+    fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
         self.step()?;
-        file.sync_all()
+        file.sync_all().map_err(|e| io::Error::new(e.kind(), format!("{} cannot be synced: {e}", path.display())))?;
+        #[cfg(test)]
+        self.note(if path.is_dir() { Done::FolderSynced(path.to_owned()) } else { Done::FileSynced(path.to_owned()) });
+        Ok(())
     }
 
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.step()?;
-        fs::rename(from, to)
+        fs::rename(from, to)?;
+        #[cfg(test)]
+        self.note(Done::Renamed(from.to_owned(), to.to_owned()));
+        Ok(())
     }
 
     pub fn link(&self, target: &Path, at: &Path) -> io::Result<()> {
         self.step()?;
-        std::os::unix::fs::symlink(target, at)
+        std::os::unix::fs::symlink(target, at)?;
+        #[cfg(test)]
+        self.note(Done::Named(at.to_owned()));
+        Ok(())
     }
 
     /// What is not there is removed already.
@@ -69,8 +110,7 @@ impl Disk {
 
     /// Makes names in the folder durable.
     pub fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        self.step()?;
-        File::open(path)?.sync_all()
+        self.sync(&File::open(path)?, path)
     }
 }
 

@@ -1,6 +1,9 @@
 //! `umsicht edge update` and `umsicht edge rollback`: by the hand of a technician, whether the service runs or not.
 //!
 //! While the service runs it alone may change models, so the wish goes into its inbox; otherwise it is done here.
+//!
+//! Often done as root, in folders that the service owns: what is written is a new file each time, never one behind a link that
+//! lay there. Not kept out: a service that was taken over and swaps a whole folder for a link in the moment of writing.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, lchown};
@@ -9,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::edge::config::{EdgeConfig, UpdateConfig};
-use crate::edge::update::inbox::{self, ENDING, ROLL_BACK};
+use crate::edge::update::inbox::{self, BY_HAND, ENDING, ROLL_BACK};
 use crate::edge::update::refusal::Refusal;
 use crate::edge::update::state::State;
 use crate::edge::update::store::{UpdateError, state_of};
@@ -38,7 +41,9 @@ pub fn update(config: &EdgeConfig, bundle: &Path) -> Result<String, Failure> {
             let taken = updater.offer(&bytes, &bundle.display().to_string());
             give_to_service(&settings.folder);
             let version = taken?.version;
-            Ok(format!("version {version} is in place; it is on trial when the service starts"))
+            Ok(format!(
+                "version {version} is in place; unless it has proved itself before, the service tries it when it starts"
+            ))
         }
         Err(UpdateError::InUse(_)) => {
             through_inbox(settings, &bytes)?;
@@ -95,14 +100,15 @@ fn give_to_service(folder: &Path) {
 }
 
 fn through_inbox(settings: &UpdateConfig, bytes: &[u8]) -> Result<(), Failure> {
-    let path = settings.inbox.join(format!("by-hand-{}{ENDING}", std::process::id()));
+    let path = settings.inbox.join(format!("{BY_HAND}{}{ENDING}", std::process::id()));
     put_in(&path, bytes)?;
     wait_until_taken(&path)?;
     let refused = inbox::refused(&path);
     if !refused.exists() {
         return Ok(());
     }
-    let reason = fs::read_to_string(refused.with_added_extension("txt")).unwrap_or_default();
+    let reason = inbox::read_letter(&refused.with_added_extension("txt")).unwrap_or_default();
+    let reason = String::from_utf8_lossy(&reason);
     // The technician holds the bundle and reads the reason here.
     let _ = (fs::remove_file(refused.with_added_extension("txt")), fs::remove_file(&refused));
     Err(Failure::data(reason.trim()))
@@ -114,10 +120,10 @@ fn ask_for_roll_back(settings: &UpdateConfig) -> Result<(), Failure> {
     wait_until_taken(&path)
 }
 
-/// Under another name first, so that nobody sees half of it.
+/// Under another name first, so that nobody sees half of it. Written as root into a folder of the service: through no link.
 fn put_in(path: &Path, content: &[u8]) -> Result<(), Failure> {
     let part = path.with_added_extension("part");
-    let put = fs::write(&part, content).and_then(|()| fs::rename(&part, path));
+    let put = inbox::write_anew(&part, content).and_then(|()| fs::rename(&part, path));
     put.map_err(|e| Failure::unavailable(format!("{}: {e}; may you write into update.inbox?", path.display())))
 }
 
@@ -133,4 +139,21 @@ fn wait_until_taken(path: &Path) -> Result<(), Failure> {
         thread::sleep(Duration::from_millis(100));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_into_the_inbox_is_written_through_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (precious, path) = (folder.path().join("precious"), folder.path().join(ROLL_BACK));
+        fs::write(&precious, "precious").unwrap();
+        std::os::unix::fs::symlink(&precious, folder.path().join("roll-back.part")).unwrap();
+        put_in(&path, b"bundle").unwrap();
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
+        assert!(path.symlink_metadata().unwrap().is_file());
+        assert_eq!(fs::read(path).unwrap(), b"bundle");
+    }
 }

@@ -30,7 +30,7 @@ pub use self::refusal::Refusal;
 pub use self::state::State;
 pub use self::store::{UpdateError, models_folder, state_of};
 pub use self::trial::TrialLimits;
-pub use self::updater::{Activated, Updater};
+pub use self::updater::{Activated, Tick, Updater};
 pub use self::watch::Watch;
 
 /// The command whose payload is a bundle.

@@ -73,6 +73,44 @@ pub enum Refusal {
     ForeignClass { model: String, class: String },
     #[error("the models in use include a privacy model and the bundle has none; sign a folder that has both")]
     NoPrivacyModel,
+    #[error(
+        "the self-test of version {version} has taken the program down or come to no end {times} times, so it is not tried \
+         again; find out with `umsicht models verify` on such a device, and sign the models with a higher --bundle-version"
+    )]
+    WentDown { version: u64, times: u32 },
+    #[error(
+        "the self-test came to no end within {limit_seconds} s; run `umsicht models verify` with the program and the library \
+         of the device"
+    )]
+    NoEnd { limit_seconds: u64 },
+    #[error("the self-test broke off, a fault of the program or of its library; the log has more, please report it")]
+    BrokeOff,
+    /// The same file, looked at in this run of the program already.
+    #[error("{0}")]
+    AsBefore(String),
     #[error(transparent)]
     Device(#[from] UpdateError),
+}
+
+impl Refusal {
+    /// Anybody can cause it, without the key: it must cost the device nothing that wears out.
+    #[must_use]
+    pub fn is_a_strangers(&self) -> bool {
+        matches!(
+            self,
+            Self::NoKey(_)
+                | Self::Unreadable(_)
+                | Self::NotABundle
+                | Self::Format { .. }
+                | Self::TooLarge { .. }
+                | Self::Truncated
+                | Self::Signature
+        )
+    }
+
+    /// The look at the models came to no end by itself, as when they take the program down.
+    #[must_use]
+    pub fn without_end(&self) -> bool {
+        matches!(self, Self::NoEnd { .. } | Self::BrokeOff)
+    }
 }

@@ -18,6 +18,18 @@ pub struct State {
     pub refused: u64,
     pub rolled_back: u64,
     pub last_refusal: Option<String>,
+    /// There while a version is being looked at, and after a look that came to no end.
+    pub trying: Option<Trying>,
+}
+
+/// So often may a version take the program down before it is refused unseen: once may have been a power cut.
+pub const MOST_TRIES: u32 = 2;
+
+/// The mark of a version that is being looked at: on the disk before anything of it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trying {
+    pub version: u64,
+    pub times: u32,
 }
 
 /// The mark of a version that has not proved itself.
@@ -39,6 +51,7 @@ impl State {
             highest: self.highest.max(version),
             trial: Some(Trial { starts: u32::from(in_service) }),
             activated: self.activated + 1,
+            trying: None,
             ..self.clone()
         }
     }
@@ -56,9 +69,39 @@ impl State {
         }
     }
 
+    /// The same again is no news: a bundle that the broker retains comes with each connection.
     #[must_use]
     pub fn with_refused(&self, why: &str) -> Self {
+        if self.last_refusal.as_deref() == Some(why) {
+            return self.clone();
+        }
         Self { refused: self.refused + 1, last_refusal: Some(why.to_owned()), ..self.clone() }
+    }
+
+    /// A look at `version` begins.
+    #[must_use]
+    pub fn with_try(&self, version: u64) -> Self {
+        let times = self.tries(version) + 1;
+        Self { trying: Some(Trying { version, times }), ..self.clone() }
+    }
+
+    /// The look came to an end, whatever it found.
+    #[must_use]
+    pub fn with_try_ended(&self) -> Self {
+        Self { trying: None, ..self.clone() }
+    }
+
+    /// The program ends in order in the middle of a look: that one does not count.
+    #[must_use]
+    pub fn with_try_put_off(&self) -> Self {
+        let fewer = |trying: Trying| Trying { times: trying.times.saturating_sub(1), ..trying };
+        Self { trying: self.trying.map(fewer).filter(|trying| trying.times > 0), ..self.clone() }
+    }
+
+    /// So many looks at `version` have begun and come to no end.
+    #[must_use]
+    pub fn tries(&self, version: u64) -> u32 {
+        self.trying.filter(|trying| trying.version == version).map_or(0, |trying| trying.times)
     }
 
     /// A program begins to use the current version.
@@ -112,6 +155,23 @@ mod tests {
         let proved = State::default().with_activated(3, true).with_trial_passed();
         let twice = proved.with_activated(5, true).with_activated(6, true);
         assert_eq!((twice.current, twice.previous), (Some(6), Some(3)));
+    }
+
+    #[test]
+    fn looks_that_came_to_no_end_are_counted_by_version() {
+        let twice = State::default().with_try(5).with_try(5);
+        assert_eq!((twice.tries(5), twice.tries(6)), (2, 0));
+        assert_eq!(twice.with_refused("another bundle").tries(5), 2, "what is said of others changes nothing");
+        assert_eq!([twice.with_try_ended().trying, twice.with_activated(5, true).trying], [None, None]);
+        assert_eq!((twice.with_try_put_off().tries(5), twice.with_try(6).tries(6)), (1, 1));
+        assert_eq!(twice.with_try_put_off().with_try_put_off().trying, None);
+    }
+
+    #[test]
+    fn the_same_refusal_again_is_not_counted_again() {
+        let once = State::default().with_refused("too old");
+        assert_eq!(once.with_refused("too old"), once);
+        assert_eq!(once.with_refused("too large").refused, 2);
     }
 
     #[test]

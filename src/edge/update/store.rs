@@ -22,7 +22,7 @@ use crate::edge::update::bundle::Bundle;
 use crate::edge::update::contents;
 use crate::edge::update::disk::Disk;
 use crate::edge::update::refusal::Refusal;
-use crate::edge::update::state::State;
+use crate::edge::update::state::{MOST_TRIES, State};
 use crate::failure::Failure;
 
 const STATE: &str = "state.json";
@@ -113,6 +113,25 @@ impl Store {
         if offered > highest { Ok(()) } else { Err(Refusal::NotNewer { offered, highest }) }
     }
 
+    /// It is the version in use, file by file.
+    pub fn is_in_use(&self, bundle: &Bundle) -> bool {
+        let place = self.version_folder(bundle.about.version);
+        let same =
+            |(name, content): &(String, Vec<u8>)| fs::read(place.join(name)).is_ok_and(|there| there == *content);
+        self.state.current == Some(bundle.about.version) && bundle.files.iter().all(same)
+    }
+
+    /// Marks that a look at `version` begins, on the disk: looking at it may take the program down. It is refused unseen when
+    /// it did so before.
+    pub fn begin_try(&mut self, version: u64) -> Result<(), Refusal> {
+        let times = self.state.tries(version);
+        if times >= MOST_TRIES {
+            return Err(Refusal::WentDown { version, times });
+        }
+        let tried = self.write(self.state.with_try(version));
+        Ok(tried.map_err(|source| self.failed("written", source))?)
+    }
+
     /// Unpacks a bundle to where it can be looked at; on the disk and complete when this returns.
     pub fn stage(&self, bundle: &Bundle) -> Result<PathBuf, Refusal> {
         let staging = self.folder.join(STAGING);
@@ -165,6 +184,11 @@ impl Store {
             tracing::error!("{}: cannot be written: {error}", self.folder.join(STATE).display());
             self.state = state;
         }
+    }
+
+    /// Counted, but not worth a write by itself: goes to the disk with the next change.
+    pub fn set_in_memory(&mut self, state: State) {
+        self.state = state;
     }
 
     fn write(&mut self, state: State) -> io::Result<()> {

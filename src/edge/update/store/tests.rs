@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::edge::update::bundle::About;
+use crate::edge::update::disk::Done;
 use time::macros::datetime;
 
 const MANIFEST: &str = r#"[[model]]
@@ -219,4 +220,93 @@ fn a_state_that_cannot_be_read_loses_neither_the_models_nor_what_is_burnt() {
         let (version, state) = version_at_next_start(folder.path());
         assert_eq!((version, state.highest), (3, 3));
     }
+}
+
+#[test]
+fn what_takes_the_program_down_when_it_is_looked_at_is_refused_unseen_after_two_times() {
+    let folder = tempfile::tempdir().unwrap();
+    with_version_3(folder.path());
+    for _ in 0..2 {
+        let mut store = Store::open(folder.path()).unwrap();
+        store.begin_try(5).unwrap();
+        // Here the program goes down.
+    }
+    let mut store = Store::open(folder.path()).unwrap();
+    assert!(matches!(store.begin_try(5), Err(Refusal::WentDown { version: 5, times: 2 })));
+    store.begin_try(6).expect("others are looked at");
+    assert_eq!(version_at_next_start_of(store, folder.path()), 3);
+}
+
+fn version_at_next_start_of(store: Store, folder: &Path) -> u64 {
+    drop(store);
+    version_at_next_start(folder).0
+}
+
+#[test]
+fn a_look_is_marked_on_the_disk_or_does_not_begin() {
+    for cut_after in 0.. {
+        let folder = tempfile::tempdir().unwrap();
+        with_version_3(folder.path());
+        let mut store = Store::open(folder.path()).unwrap();
+        store.disk.left.set(Some(cut_after));
+        let begun = store.begin_try(5).is_ok();
+        drop(store);
+        let marked = Store::open(folder.path()).unwrap().state().tries(5) == 1;
+        assert!(marked || !begun, "cut after {cut_after}");
+        if begun {
+            return;
+        }
+    }
+}
+
+/// Panics where a power cut could show what was done in another order than it was: a file without its content, a folder
+/// without its files, a state that names a version that is not there.
+fn check_order(done: &[Done]) {
+    let (mut unsynced_files, mut unsynced_folders) = (BTreeSet::new(), BTreeSet::new());
+    for step in done {
+        match step {
+            Done::Named(path) => drop(unsynced_folders.insert(path.parent().unwrap().to_owned())),
+            Done::Written(path) => drop(unsynced_files.insert(path.clone())),
+            Done::FileSynced(path) => drop(unsynced_files.remove(path)),
+            Done::FolderSynced(path) => drop(unsynced_folders.remove(path)),
+            Done::Renamed(from, to) => {
+                let within = |path: &PathBuf| path.starts_with(from);
+                assert!(!unsynced_files.iter().any(within), "{to:?} gets its name before its content: {done:#?}");
+                assert!(!unsynced_folders.iter().any(within), "{to:?} gets its name before its files: {done:#?}");
+                let folder = to.parent().unwrap();
+                let others = unsynced_folders.iter().any(|path| path != folder);
+                assert!(!to.ends_with(STATE) || !others, "the state names what has no name yet: {done:#?}");
+                unsynced_folders.extend([folder.to_owned(), from.parent().unwrap().to_owned()]);
+            }
+        }
+    }
+    assert!(unsynced_files.is_empty() && unsynced_folders.is_empty(), "it ends before it is durable: {done:#?}");
+}
+
+#[test]
+fn each_step_is_on_the_disk_before_the_next_one_relies_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    with_version_3(folder.path());
+    let mut store = Store::open(folder.path()).unwrap();
+    take(&mut store, 5, true).unwrap();
+    let activation = store.disk.done.take();
+    assert!(activation.iter().any(|step| matches!(step, Done::Renamed(_, to) if to.ends_with("versions/5"))));
+    check_order(&activation);
+    store.take_back("it failed");
+    check_order(&store.disk.done.take());
+    store.begin_try(6).unwrap();
+    check_order(&store.disk.done.take());
+}
+
+#[test]
+fn what_the_store_writes_goes_through_no_link() {
+    let folder = tempfile::tempdir().unwrap();
+    with_version_3(folder.path());
+    let mut store = Store::open(folder.path()).unwrap();
+    let precious = folder.path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    std::os::unix::fs::symlink(&precious, folder.path().join("state.json.new")).unwrap();
+    store.begin_try(5).unwrap();
+    assert_eq!(fs::read_to_string(precious).unwrap(), "precious");
+    assert!(folder.path().join(STATE).symlink_metadata().unwrap().is_file());
 }
