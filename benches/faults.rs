@@ -9,6 +9,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a trial that cannot go on stops where it is")]
 
+mod damage;
+
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -22,15 +24,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use time::macros::datetime;
 use umsicht::edge::batch::Batching;
 use umsicht::edge::publish::{BrokerConfig, Publisher};
 use umsicht::edge::spool::{Draft, Priority, Spool, SpoolSettings};
-use umsicht::geo::{Covariance, LatLon};
+use umsicht::geo::LatLon;
 use umsicht::mqtt::BrokerAddress;
+use umsicht::schema::EventId;
 use umsicht::schema::event::EventData;
 use umsicht::schema::topic::TopicName;
-use umsicht::schema::{DamageClass, EventId, ModelRef, PassTag, RoadDamage};
 
 const UMSICHT: &str = env!("CARGO_BIN_EXE_umsicht");
 const SETTINGS: SpoolSettings = SpoolSettings { quota_bytes: 512 << 20, batching: Batching::Off, secret: None };
@@ -98,29 +99,7 @@ fn be_the_device(folder: &Path, first: usize, until: usize, per_second: usize) {
 /// Each on a place of its own, so that each becomes a defect.
 fn draft(number: usize) -> Draft {
     let (row, column) = ((number / 500) as f64, (number % 500) as f64);
-    let damage = RoadDamage {
-        class: DamageClass::Pothole,
-        score: 0.5,
-        position: LatLon { lat: 51.0 + row * 0.001, lon: 8.0 + column * 0.002 },
-        position_covariance: Covariance::isotropic(0.5),
-        heading_degrees: 135.0,
-        length_metres: 0.5,
-        width_metres: 0.25,
-        area_square_metres: 0.125,
-        calibrated: true,
-        pass: PassTag::random(),
-        frames_seen: 3,
-        model: ModelRef { name: "road".into(), version: "0".into(), sha256: "ab".repeat(32), trial_operation: true },
-        simulated: true,
-        has_evidence: false,
-    };
-    Draft {
-        source: "/umsicht/trial".into(),
-        time: datetime!(2026-03-17 09:00 UTC),
-        ordinal: None,
-        data: EventData::RoadDamage(damage),
-        picture: None,
-    }
+    damage::draft("trial", LatLon { lat: 51.0 + row * 0.001, lon: 8.0 + column * 0.002 }, EventData::RoadDamage)
 }
 
 /// The processes that are killed.

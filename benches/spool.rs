@@ -8,18 +8,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a trial that cannot go on stops where it is")]
 
+mod damage;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use time::macros::datetime;
 use umsicht::edge::batch::Batching;
 use umsicht::edge::spool::{Draft, Spool, SpoolSettings};
-use umsicht::geo::{Covariance, LatLon};
+use umsicht::geo::LatLon;
 use umsicht::schema::event::EventData;
-use umsicht::schema::{DamageClass, ModelRef, PassTag, RoadDamage};
 
 const REOPEN: &str = "--reopen";
 const DEFAULT_EVENTS: usize = 1_000_000;
@@ -54,34 +54,8 @@ fn settings() -> SpoolSettings {
 }
 
 fn draft(danger: bool) -> Draft {
-    let damage = RoadDamage {
-        class: DamageClass::Pothole,
-        score: 0.5,
-        position: LatLon { lat: 51.571_234, lon: 8.105_678 },
-        position_covariance: Covariance::isotropic(0.5),
-        heading_degrees: 135.0,
-        length_metres: 0.5,
-        width_metres: 0.25,
-        area_square_metres: 0.125,
-        calibrated: true,
-        pass: PassTag::random(),
-        frames_seen: 3,
-        model: ModelRef {
-            name: "road".into(),
-            version: "0.2.1".into(),
-            sha256: "ab".repeat(32),
-            trial_operation: true,
-        },
-        simulated: true,
-        has_evidence: false,
-    };
-    Draft {
-        source: "/umsicht/soest".into(),
-        time: datetime!(2026-03-17 09:00 UTC),
-        ordinal: None,
-        data: if danger { EventData::RoadDanger(damage) } else { EventData::RoadDamage(damage) },
-        picture: None,
-    }
+    let kind = if danger { EventData::RoadDanger } else { EventData::RoadDamage };
+    damage::draft("soest", LatLon { lat: 51.571_234, lon: 8.105_678 }, kind)
 }
 
 /// Each event with a sync of its own, against the same number of bare appends and syncs of a kilobyte.

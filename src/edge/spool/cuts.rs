@@ -118,7 +118,7 @@ fn what_is_copied_forward_survives_a_power_cut() {
     let mut before = BTreeSet::new();
     {
         let (spool, _) = open(&pressed).unwrap();
-        press(&spool, &mut before, 150);
+        press(&spool, &mut before, 120);
         assert!(spool.stats().bytes_on_disk > MIN_QUOTA_BYTES / 10 * 9, "there must be pressure");
     }
     let operations = {
@@ -128,7 +128,7 @@ fn what_is_copied_forward_survives_a_power_cut() {
         disk.operations()
     };
     for cut in 1..operations {
-        for seed in 0..3 {
+        for seed in 0..2 {
             let mut dice = ChaCha8Rng::seed_from_u64(cut * 100 + seed);
             let disk = pressed.copy();
             disk.cut_at(cut);
