@@ -279,31 +279,44 @@ fn wait_for_all(stage: &Stage, database: &Path) -> Arrived {
     let mut told = Instant::now();
     loop {
         let all_committed = stage.committed.load(Ordering::SeqCst) >= stage.events;
-        let arrived = arrived(database);
-        if (all_committed && arrived.ids.len() >= stage.reported.lock().unwrap().len())
-            || started.elapsed() > LAST_DELIVERY
-        {
-            return arrived;
+        let count = count(database);
+        let all_there = all_committed && count >= stage.reported.lock().unwrap().len();
+        if all_there || started.elapsed() > LAST_DELIVERY {
+            return arrived(database);
         }
         if told.elapsed() > Duration::from_secs(10) {
             told = Instant::now();
-            eprintln!("{} events have arrived", arrived.ids.len());
+            eprintln!("{count} events have arrived");
         }
         std::thread::sleep(Duration::from_secs(1));
     }
 }
 
 fn arrived(database: &Path) -> Arrived {
+    let ids: Vec<Vec<u8>> =
+        asked(database, async |pool| sqlx::query_scalar("SELECT id FROM sightings").fetch_all(pool).await);
+    let in_defects: Option<i64> =
+        asked(database, async |pool| sqlx::query_scalar("SELECT sum(sightings) FROM defects").fetch_one(pool).await);
+    Arrived {
+        ids: ids.iter().map(|id| EventId::from_bytes(id.as_slice().try_into().unwrap())).collect(),
+        in_defects: usize::try_from(in_defects.unwrap_or(0)).unwrap(),
+    }
+}
+
+fn count(database: &Path) -> usize {
+    let count: i64 =
+        asked(database, async |pool| sqlx::query_scalar("SELECT count(*) FROM sightings").fetch_one(pool).await);
+    usize::try_from(count).unwrap()
+}
+
+fn asked<T>(database: &Path, ask: impl AsyncFnOnce(&sqlx::SqlitePool) -> sqlx::Result<T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database).read_only(true);
         let pool = sqlx::SqlitePool::connect_with(options.busy_timeout(Duration::from_secs(30))).await.unwrap();
-        let ids: Vec<Vec<u8>> = sqlx::query_scalar("SELECT id FROM sightings").fetch_all(&pool).await.unwrap();
-        let in_defects: Option<i64> =
-            sqlx::query_scalar("SELECT sum(sightings) FROM defects").fetch_one(&pool).await.unwrap();
+        let answer = ask(&pool).await.unwrap();
         pool.close().await;
-        let ids = ids.iter().map(|id| EventId::from_bytes(id.as_slice().try_into().unwrap())).collect();
-        Arrived { ids, in_defects: usize::try_from(in_defects.unwrap_or(0)).unwrap() }
+        answer
     })
 }
 

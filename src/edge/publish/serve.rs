@@ -1,5 +1,6 @@
 //! One connection, from the greeting to the goodbye or the break.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
@@ -145,6 +146,15 @@ impl Publisher {
             self.spool.spread_overdue();
         }
         talk.pictures_go = pictures_go;
+        if self.spool.much_is_done() {
+            let spool = Arc::clone(&self.spool);
+            // Not here: a slow disk must not keep the connection waiting.
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = spool.flush() {
+                    tracing::warn!("what was acknowledged may be sent once more: {error}");
+                }
+            });
+        }
         self.count_delivered(talk);
         if talk.connected && !stopping {
             self.say_health(memory, talk);

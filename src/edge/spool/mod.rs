@@ -63,6 +63,8 @@ const MAX_SEGMENTS: u64 = 256;
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 /// Lazily written acknowledgements wait for the next commit, but not beyond so many.
 const MAX_DONE_UNWRITTEN: usize = 128;
+/// So much is worth a sync of its own.
+const MUCH_DONE: usize = 1024;
 /// How long a disk is left alone that does not answer a read.
 const READ_AGAIN_MILLIS: u64 = 60_000;
 const LOCK: &str = "lock";
@@ -278,6 +280,13 @@ impl Spool {
             self.write_done_unsynced(writer);
         }
         self.changed.notify_waiters();
+    }
+
+    /// Whether so much was acknowledged since anything was committed that it is time for [`Spool::flush`]: a crash would send
+    /// it again, and the segments that it frees lie on the disk until then.
+    #[must_use]
+    pub fn much_is_done(&self) -> bool {
+        self.lock_index().done_unwritten.len() >= MUCH_DONE
     }
 
     /// Writes down what was acknowledged, durably.

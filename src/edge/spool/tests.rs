@@ -222,6 +222,30 @@ fn what_became_due_without_a_connection_does_not_leave_in_one_burst() {
     assert_eq!(spool.outstanding(true), 51);
 }
 
+/// A device that only delivers, and sees nothing new, must come to forget what it has delivered.
+#[test]
+fn what_is_delivered_without_a_commit_is_written_down_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = open(folder.path());
+    for _ in 0..30 {
+        spool.commit_encoded((0..100).map(|_| event(None)).collect()).unwrap();
+    }
+    let before = segments(folder.path()).len();
+    {
+        // As when the active segment has no room for acknowledgements.
+        let _busy = spool.lock_writer();
+        while let Some(item) = spool.take_next(true).unwrap() {
+            spool.acknowledge(item.ticket);
+        }
+    }
+    assert!(spool.much_is_done());
+    spool.flush().unwrap();
+    assert!(!spool.much_is_done());
+    assert!(segments(folder.path()).len() < before, "what is empty is gone");
+    drop(spool);
+    assert_eq!(ids(&open(folder.path()).0).len(), 0, "nothing is sent again");
+}
+
 #[test]
 fn pictures_stay_while_they_may_not_go() {
     let folder = tempfile::tempdir().unwrap();
