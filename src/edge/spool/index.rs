@@ -182,27 +182,24 @@ impl Index {
         queue.find(ticket.sequence).map(|at| queue.entries[at].place)
     }
 
-    /// The item was copied; false when it was acknowledged in the meantime.
-    pub fn moved(&mut self, ticket: Ticket, to: Place) -> bool {
+    /// The item was copied, unless it was acknowledged in the meantime.
+    pub fn moved(&mut self, ticket: Ticket, to: Place) {
         let queue = &mut self.queues[ticket.priority as usize];
-        let Some(at) = queue.find(ticket.sequence) else { return false };
+        let Some(at) = queue.find(ticket.sequence) else { return };
         let from = std::mem::replace(&mut queue.entries[at].place, to);
         for (segment, change) in [(from.segment, -1), (to.segment, 1)] {
             if let Some(slot) = self.segments.get_mut(&segment) {
                 slot.live = slot.live.saturating_add_signed(change);
             }
         }
-        true
     }
 
     /// Releases all items of a priority as they were found at opening.
     pub fn release_all(&mut self, priority: Priority, mut due: impl FnMut(EventKind) -> Due) {
-        let Queue { entries, ready, .. } = &mut self.queues[priority as usize];
-        for entry in entries {
-            match due(entry.place.kind) {
-                Due::Now => ready.push_back(entry.sequence),
-                Due::At(millis) => self.waiting.push(Reverse((millis, Ticket { priority, sequence: entry.sequence }))),
-            }
+        for at in 0..self.queues[priority as usize].entries.len() {
+            let Entry { sequence, place } = &self.queues[priority as usize].entries[at];
+            let (ticket, due) = (Ticket { priority, sequence: *sequence }, due(place.kind));
+            self.release(ticket, due);
         }
     }
 
@@ -223,16 +220,12 @@ impl Index {
     /// Lets what is ready wait again, except what `due` says may go now.
     pub fn put_off(&mut self, mut due: impl FnMut(EventKind) -> Due) {
         for priority in Priority::ALL {
-            let queue = &mut self.queues[priority as usize];
-            let mut still_ready = VecDeque::new();
-            for sequence in std::mem::take(&mut queue.ready) {
-                let Some(at) = queue.find(sequence) else { continue };
-                match due(queue.entries[at].place.kind) {
-                    Due::Now => still_ready.push_back(sequence),
-                    Due::At(millis) => self.waiting.push(Reverse((millis, Ticket { priority, sequence }))),
+            for sequence in std::mem::take(&mut self.queues[priority as usize].ready) {
+                let ticket = Ticket { priority, sequence };
+                if let Some(place) = self.place_of(ticket) {
+                    self.release(ticket, due(place.kind));
                 }
             }
-            self.queues[priority as usize].ready = still_ready;
         }
     }
 
