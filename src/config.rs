@@ -14,7 +14,7 @@
 //! assert_eq!(port.unwrap(), 1883);
 //! ```
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
@@ -127,11 +127,13 @@ pub struct Table<'t> {
     /// The value was no table, which is noted; complaining about what it lacks would only confuse.
     unusable: bool,
     asked: RefCell<BTreeSet<&'static str>>,
+    /// Its keys are names that the user chose: none is unknown.
+    names_are_free: Cell<bool>,
 }
 
 impl<'t> Table<'t> {
     fn new(file: &'t File<'t>, path: String, span: Range<usize>, entries: Option<&'t DeTable<'t>>) -> Self {
-        Self { file, path, span, entries, unusable: false, asked: RefCell::default() }
+        Self { file, path, span, entries, unusable: false, asked: RefCell::default(), names_are_free: Cell::new(false) }
     }
 
     /// Whether the file has this table at all.
@@ -158,6 +160,34 @@ impl<'t> Table<'t> {
                 table.unusable = self.unusable;
                 table
             }
+        }
+    }
+
+    /// The tables in this one, by names that the user chose; what is none is noted.
+    #[must_use]
+    pub fn tables(&self) -> Vec<(String, Table<'t>)> {
+        let mut found = Vec::new();
+        for (key, value) in self.entries.into_iter().flatten() {
+            let name = key.get_ref().to_string();
+            let path = self.dotted(&name);
+            match value.get_ref() {
+                DeValue::Table(entries) => {
+                    found.push((name, Table::new(self.file, path, value.span(), Some(entries))));
+                }
+                other => {
+                    let what = wrong_type(other, "a table", &format!("a section [{path}]"));
+                    self.file.note(value.span(), &path, &what);
+                }
+            }
+        }
+        self.names_are_free.set(true);
+        found
+    }
+
+    /// Notes that something which the table needs as a whole is not there.
+    pub fn missing(&self, what: &str) {
+        if !self.unusable {
+            self.file.note(self.span.clone(), &self.path, what);
         }
     }
 
@@ -322,6 +352,9 @@ impl<'t> Table<'t> {
 impl Drop for Table<'_> {
     /// What nobody asked for is unknown.
     fn drop(&mut self) {
+        if self.names_are_free.get() {
+            return;
+        }
         let asked = self.asked.borrow();
         for (key, _) in self.entries.into_iter().flatten() {
             let name: &DeString = key.get_ref();

@@ -115,7 +115,7 @@ fn without_broker(folder: &Path) -> PathBuf {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let text = format!(
         "site = \"soest\"\ndevice = \"bauhof-3\"\n\
-         [source]\nkind = \"images\"\nfolder = \"pictures\"\ninterval_millis = 200\nframes = \"every\"\n\
+         [camera.front]\nkind = \"images\"\nfolder = \"pictures\"\ninterval_millis = 200\nframes = \"every\"\n\
          [gnss]\nfile = \"drive.nmea\"\n[model]\nfolder = \"{}\"\n[spool]\nfolder = \"spool\"\n\
          [broker]\nhost = \"127.0.0.1\"\nport = {port}\n",
         models().display()

@@ -19,7 +19,7 @@ fn all_mistakes_are_told_at_once() {
 site = "so est"
 devise = "bauhof-3"
 
-[source]
+[camera.front]
 kind = "vidoe"
 frames = "latest"
 
@@ -27,7 +27,7 @@ frames = "latest"
 file = 7
 max_gap_millis = 90000
 
-[camera]
+[camera.front.mounting]
 width_px = 1280
 height_px = "720"
 horizontal_fov_degrees = 65.0
@@ -55,12 +55,12 @@ fn an_empty_file_is_told_what_it_lacks() {
 
 #[test]
 fn what_is_not_toml_is_told_by_line() {
-    insta::assert_snapshot!(check("site = \"soest\"\ndevice = bauhof-3\n[source\nkind = \"file\"\n"));
+    insta::assert_snapshot!(check("site = \"soest\"\ndevice = bauhof-3\n[camera.front\nkind = \"file\"\n"));
 }
 
 #[test]
 fn a_section_that_is_a_value_is_told() {
-    insta::assert_snapshot!(check("site = \"soest\"\ndevice = \"a\"\nsource = \"drive.mp4\"\nbroker = 1883\n"));
+    insta::assert_snapshot!(check("site = \"soest\"\ndevice = \"a\"\ncamera = \"drive.mp4\"\nbroker = 1883\n"));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use umsicht::edge::infer::BackendChoice;
 use umsicht::edge::judge::road::RoadJudgeConfig;
 use umsicht::edge::mask::Guard;
 use umsicht::edge::pass::Pass;
-use umsicht::edge::pipeline::{Outbox, Playback, RoadPipeline};
+use umsicht::edge::pipeline::{CameraFeed, Outbox, Playback, RoadPipeline};
 use umsicht::edge::report::PassId;
 use umsicht::edge::source::images::{ImageSequence, Timing};
 use umsicht::edge::source::{CapturedImage, FrameSource, SourceError};
@@ -51,7 +51,7 @@ pub fn images(pictures: &Path) -> ImageSequence {
     ImageSequence::open(pictures, &Timing::Table(pictures.join("times.csv")), STARTED_AT).unwrap()
 }
 
-pub fn pipeline(folder: &Path, out: &Path, updates: Option<Arc<Updater>>) -> RoadPipeline<'static> {
+pub fn pipeline(out: &Path, updates: Option<Arc<Updater>>) -> RoadPipeline<'static> {
     let models = updates.as_ref().map(|updates| updates.first_models().unwrap());
     let (detector, guard) = match models {
         Some(models) => (models.detector, models.guard),
@@ -59,10 +59,6 @@ pub fn pipeline(folder: &Path, out: &Path, updates: Option<Arc<Updater>>) -> Roa
     };
     RoadPipeline {
         site: TopicName::new("soest").unwrap(),
-        pass: Pass::OfOneRun(PassId::from_text("test").unwrap()),
-        fixes: FixLog::read(&folder.join("drive.nmea")).unwrap(),
-        // As the patches were drawn, so that they are found where they are.
-        camera: measured_camera(folder),
         judge: RoadJudgeConfig::default(),
         danger: None,
         simulated: false,
@@ -70,10 +66,25 @@ pub fn pipeline(folder: &Path, out: &Path, updates: Option<Arc<Updater>>) -> Roa
         guard,
         updates,
         shadow: None,
+        may_record: Box::new(|_| true),
         outbox: Outbox::lines(out).unwrap(),
         observer: Box::new(|_, _| {}),
         counters: Arc::default(),
     }
+}
+
+/// Every frame of the drive in `folder`.
+pub fn judge_all(pipeline: RoadPipeline, folder: &Path, source: &mut dyn FrameSource) {
+    let fixes = FixLog::read(&folder.join("drive.nmea")).unwrap();
+    let camera = CameraFeed {
+        source,
+        playback: Playback::EVERY_FRAME,
+        // As the patches were drawn, so that they are found where they are.
+        mounted: measured_camera(folder),
+        pass: Pass::OfOneRun(PassId::from_text("test").unwrap()),
+        counters: Arc::default(),
+    };
+    pipeline.run(vec![camera], &|at| fixes.at(at), &AtomicBool::new(false)).unwrap();
 }
 
 /// Pictures, and something that happens before one of them.
@@ -106,10 +117,10 @@ fn driven(
     clip.write_log(folder);
     let pictures = clip.write_pictures(folder, Duration::ZERO, clip.duration);
     let out = folder.join("events.jsonl");
-    let pipeline = pipeline(folder, &out, Some(Arc::clone(updater)));
+    let pipeline = pipeline(&out, Some(Arc::clone(updater)));
     let counters = Arc::clone(&pipeline.counters);
     let mut source = Meanwhile { images: images(&pictures), left: before, happens: Some(happens) };
-    pipeline.run(&mut source, Playback::EVERY_FRAME, &AtomicBool::new(false)).unwrap();
+    judge_all(pipeline, folder, &mut source);
     let lines = fs::read_to_string(out).unwrap();
     let damage = |line: &str| Event::from_json(line.as_bytes()).unwrap().data.damage().clone();
     (lines.lines().map(damage).collect(), counters.frames.load(Ordering::Relaxed))
@@ -120,7 +131,7 @@ fn offered(updater: &Updater, bundle: &[u8]) {
 }
 
 fn measured_camera(folder: &Path) -> Option<MountedCamera> {
-    EdgeConfig::read(&clip::write_config(folder, "tract")).unwrap().camera
+    EdgeConfig::read(&clip::write_config(folder, "tract")).unwrap().first_camera().mounted
 }
 
 fn versions(events: &[RoadDamage]) -> Vec<&str> {
@@ -418,7 +429,7 @@ fn a_command_and_the_inbox_are_ways_in() {
 fn write_config(device: &Device, pictures: &Path) -> PathBuf {
     let path = device.folder.join("edge.toml");
     let text = format!(
-        "site = \"soest\"\ndevice = \"bauhof-3\"\n[source]\nkind = \"images\"\nfolder = \"{pictures}\"\n\
+        "site = \"soest\"\ndevice = \"bauhof-3\"\n[camera.front]\nkind = \"images\"\nfolder = \"{pictures}\"\n\
          times = \"{pictures}/times.csv\"\n[gnss]\nfile = \"drive.nmea\"\n{}[model]\nfolder = \"{}\"\nbackend = \"tract\"\n\
          [update]\nfolder = \"models\"\npublic_key_file = \"public\"\n[spool]\nfolder = \"spool\"\n\
          [broker]\nhost = \"127.0.0.1\"\nport = 1\n",

@@ -22,7 +22,7 @@ use umsicht::edge::infer::{BackendChoice, BackendSettings};
 use umsicht::edge::judge::road::RoadJudgeConfig;
 use umsicht::edge::mask::Guard;
 use umsicht::edge::pass::Pass;
-use umsicht::edge::pipeline::{Outbox, Playback, RoadPipeline};
+use umsicht::edge::pipeline::{CameraFeed, Outbox, Playback, RoadPipeline};
 use umsicht::edge::publish::{BrokerConfig, Publisher, delivered};
 use umsicht::edge::report::PassId;
 use umsicht::edge::spool::{Part, Spool};
@@ -111,7 +111,20 @@ async fn of_a_poisoned_world_nothing_leaves_but_road() {
     let fixes = FixLog::from_fixes(drive.fixes(&town.frame, Gnss::Perfect, Antenna::default(), 5));
     let (mut source, outbox) = (source(), Outbox::spool(Arc::clone(&spool)));
     tokio::task::spawn_blocking(move || {
-        pipeline(fixes, outbox).run(&mut source, Playback::EVERY_FRAME, &AtomicBool::new(false))
+        let mounted = windscreen_camera(WIDTH_PX, HEIGHT_PX);
+        let camera = CameraFeed {
+            source: &mut source,
+            playback: Playback::EVERY_FRAME,
+            mounted: Some(MountedCamera {
+                intrinsics: mounted.intrinsics,
+                mounting: mounted.mounting,
+                antenna_forward_metres: 0.0,
+                antenna_left_metres: 0.0,
+            }),
+            pass: Pass::OfOneRun(PassId::random()),
+            counters: Arc::default(),
+        };
+        pipeline(outbox).run(vec![camera], &|at| fixes.at(at), &AtomicBool::new(false))
     })
     .await
     .unwrap()
@@ -183,19 +196,10 @@ fn poisoned_pixels(picture: &RgbImage) -> usize {
     picture.pixels().filter(|pixel| pixel.0[0].min(pixel.0[2]).saturating_sub(pixel.0[1]) > 40).count()
 }
 
-fn pipeline(fixes: FixLog, outbox: Outbox) -> RoadPipeline<'static> {
+fn pipeline(outbox: Outbox) -> RoadPipeline<'static> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let camera = windscreen_camera(WIDTH_PX, HEIGHT_PX);
     RoadPipeline {
         site: TopicName::new("soest").unwrap(),
-        pass: Pass::OfOneRun(PassId::random()),
-        fixes,
-        camera: Some(MountedCamera {
-            intrinsics: camera.intrinsics,
-            mounting: camera.mounting,
-            antenna_forward_metres: 0.0,
-            antenna_left_metres: 0.0,
-        }),
         judge: RoadJudgeConfig::default(),
         danger: None,
         // No model helps here: geometry alone must keep the poison in.
@@ -204,6 +208,7 @@ fn pipeline(fixes: FixLog, outbox: Outbox) -> RoadPipeline<'static> {
         detector: Detector::open(&root.join("models"), "road", BackendChoice::Tract).unwrap(),
         updates: None,
         shadow: None,
+        may_record: Box::new(|_| true),
         outbox,
         observer: Box::new(|_, _| {}),
         counters: Arc::default(),

@@ -2,18 +2,18 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use umsicht::edge::config::ShadowConfig;
 use umsicht::edge::infer::{BackendChoice, BackendSettings};
-use umsicht::edge::pipeline::{Counters, Playback};
+use umsicht::edge::pipeline::Counters;
 use umsicht::edge::shadow::Shadow;
 use umsicht::schema::health::ShadowHealth;
 use umsicht::schema::{Event, RoadDamage};
 
-use crate::model_update::{drive, images, pipeline};
+use crate::model_update::{drive, images, judge_all, pipeline};
 use crate::support::clip;
 use crate::support::models::{colours, fails_on_the_road};
 
@@ -21,10 +21,10 @@ use crate::support::models::{colours, fails_on_the_road};
 fn judged(folder: &Path, pictures: &Path, shadow: Option<Shadow>) -> (Vec<RoadDamage>, u64, ShadowHealth) {
     let out = folder.join("events.jsonl");
     let counts = shadow.as_ref().map(Shadow::counts).unwrap_or_default();
-    let mut pipeline = pipeline(folder, &out, None);
+    let mut pipeline = pipeline(&out, None);
     pipeline.shadow = shadow;
     let counters = std::sync::Arc::clone(&pipeline.counters);
-    pipeline.run(&mut images(pictures), Playback::EVERY_FRAME, &AtomicBool::new(false)).unwrap();
+    judge_all(pipeline, folder, &mut images(pictures));
     let (started, mut before) = (Instant::now(), counts.now());
     while started.elapsed() < Duration::from_secs(5) {
         sleep(Duration::from_millis(300));

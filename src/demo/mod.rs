@@ -30,7 +30,7 @@ use crate::edge::infer::BackendSettings;
 use crate::edge::judge::road::RoadJudgeConfig;
 use crate::edge::mask::Guard;
 use crate::edge::pass::Pass;
-use crate::edge::pipeline::{Counters, Outbox, Playback, RoadPipeline};
+use crate::edge::pipeline::{CameraFeed, Counters, Outbox, Playback, RoadPipeline};
 use crate::edge::publish::{BrokerConfig, Publisher};
 use crate::edge::report::PassId;
 use crate::edge::spool::{Spool, SpoolSettings};
@@ -138,15 +138,12 @@ async fn demo(command: Command) -> Result<(), Failure> {
         };
         let mut source = input.open()?;
         let guard = Guard::open(&command.models, &BackendSettings::default());
-        let (site, fixes, camera, simulated) = (name("demo")?, input.fixes(), input.camera(), input.is_simulated());
+        let (site, fixes, mounted, simulated) = (name("demo")?, input.fixes(), input.camera(), input.is_simulated());
         let (spool, seen) = (Arc::clone(&spool), Arc::clone(&seen));
         let (counters, end_flag) = (Arc::clone(&counters), Arc::clone(&end));
         tokio::task::spawn_blocking(move || {
             let pipeline = RoadPipeline {
                 site,
-                pass: Pass::OfOneRun(PassId::random()),
-                fixes,
-                camera,
                 judge: RoadJudgeConfig::default(),
                 danger: Some(DangerProfile::default()),
                 simulated,
@@ -154,11 +151,19 @@ async fn demo(command: Command) -> Result<(), Failure> {
                 guard,
                 updates: None,
                 shadow: None,
+                may_record: Box::new(|_| true),
                 outbox: Outbox::spool(spool),
                 observer: observer(seen),
                 counters,
             };
-            pipeline.run(source.as_mut(), Playback::of(FramePolicy::Latest), &end_flag)
+            let camera = CameraFeed {
+                source: source.as_mut(),
+                playback: Playback::of(FramePolicy::Latest),
+                mounted,
+                pass: Pass::OfOneRun(PassId::random()),
+                counters: Arc::default(),
+            };
+            pipeline.run(vec![camera], &|at| fixes.at(at), &end_flag)
         })
         .await
         .map_err(Failure::bug)??;

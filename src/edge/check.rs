@@ -58,11 +58,11 @@ impl fmt::Display for Finding {
 #[must_use]
 pub fn check(config: &EdgeConfig) -> Vec<Finding> {
     let gnss = FixLog::read(&config.gnss.file);
-    let starts_at = config.starts_at.or(gnss.as_ref().ok().and_then(FixLog::first_at));
+    let starts_at = config.first_camera().starts_at.or(gnss.as_ref().ok().and_then(FixLog::first_at));
     let first = first_picture(config, starts_at.unwrap_or(OffsetDateTime::UNIX_EPOCH));
     let verdicts = [
         ("source", source_verdict(&first)),
-        ("gnss", gnss_verdict(&gnss, config.starts_at)),
+        ("gnss", gnss_verdict(&gnss, config.first_camera().starts_at)),
         ("camera", camera_verdict(config, first.as_ref().ok())),
         ("model", model_verdict(config, first.as_ref().ok())),
         ("bundle", bundle_verdict(config)),
@@ -76,7 +76,7 @@ pub fn check(config: &EdgeConfig) -> Vec<Finding> {
 
 fn first_picture(config: &EdgeConfig, starts_at: OffsetDateTime) -> Result<CameraImage, SourceError> {
     let none = || SourceError::Unusable { input: "the source".into(), reason: "gives no picture".into() };
-    source::open(&config.source, starts_at)?.next_image()?.map(|captured| captured.image).ok_or_else(none)
+    source::open(&config.first_camera().source, starts_at)?.next_image()?.map(|captured| captured.image).ok_or_else(none)
 }
 
 fn source_verdict(first: &Result<CameraImage, SourceError>) -> Verdict {
@@ -96,7 +96,7 @@ fn gnss_verdict(gnss: &Result<FixLog, crate::edge::fix::FixError>, starts_at: Op
         _ => return Verdict::Fail("holds no fix".into()),
     };
     if starts_at.is_some_and(|at| log.at(at).is_none()) {
-        return Verdict::Warn(format!("{span}; none at source.starts_at: are both in UTC?"));
+        return Verdict::Warn(format!("{span}; none at starts_at of the camera: are both in UTC?"));
     }
     let report = log.report();
     if report.skipped > 0 {
@@ -111,13 +111,13 @@ fn gnss_verdict(gnss: &Result<FixLog, crate::edge::fix::FixError>, starts_at: Op
 }
 
 fn camera_verdict(config: &EdgeConfig, first: Option<&CameraImage>) -> Verdict {
-    let Some(camera) = &config.camera else {
-        return Verdict::Warn("not measured: positions and sizes are indications; write a [camera] section".into());
+    let Some(camera) = &config.first_camera().mounted else {
+        return Verdict::Warn("not measured: positions and sizes are indications; write a section [camera.NAME.mounting]".into());
     };
     let (width, height) = (camera.intrinsics.width_px, camera.intrinsics.height_px);
     match first {
         Some(image) if (image.width_px(), image.height_px()) != (width, height) => Verdict::Fail(format!(
-            "[camera] describes {width}×{height} pixels, the source gives {}×{}; measure it at that size",
+            "[camera.NAME.mounting] describes {width}×{height} pixels, the source gives {}×{}; measure it at that size",
             image.width_px(),
             image.height_px()
         )),

@@ -10,7 +10,6 @@ use time::OffsetDateTime;
 use crate::edge::report::{ABSENCE, Memory, PassId, Reporter};
 use crate::schema::ModelRef;
 
-const FILE: &str = "pass.json";
 /// Between two writes while nothing is reported; with a kill in between, a restart has so much less time to go on.
 const KEEP_EVERY: Duration = Duration::from_secs(10);
 
@@ -39,10 +38,10 @@ pub struct PassError {
 }
 
 impl Pass {
-    /// Keeps its memory in `folder`. A `named` pass goes on only with one of the same name.
+    /// Keeps the memory of this camera in `folder`. A `named` pass goes on only with one of the same name.
     #[must_use]
-    pub fn kept_in(folder: &Path, named: Option<PassId>) -> Self {
-        Self::Kept(KeptPass { path: folder.join(FILE), named, kept_at: None })
+    pub fn kept_in(folder: &Path, camera: &str, named: Option<PassId>) -> Self {
+        Self::Kept(KeptPass { path: folder.join(format!("pass-{camera}.json")), named, kept_at: None })
     }
 
     /// The reporter of a run whose first frame was taken at `first_frame_at`.
@@ -119,7 +118,7 @@ mod tests {
     }
 
     fn pass_id_of_run(folder: &Path, named: Option<&str>, first_frame_at: OffsetDateTime) -> PassId {
-        let mut pass = Pass::kept_in(folder, named.and_then(PassId::from_text));
+        let mut pass = Pass::kept_in(folder, "front", named.and_then(PassId::from_text));
         let reporter = pass.reporter(first_frame_at, model(), false);
         pass.keep(&reporter, first_frame_at, false).unwrap();
         reporter.memory(first_frame_at).pass_id().clone()
@@ -139,7 +138,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_begins_a_new_pass() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(FILE), "{\"pass_id\":").unwrap();
+        fs::write(folder.path().join("pass-front.json"), "{\"pass_id\":").unwrap();
         let first = pass_id_of_run(folder.path(), None, START);
         assert_eq!(pass_id_of_run(folder.path(), None, START), first, "it was replaced");
     }
@@ -147,10 +146,10 @@ mod tests {
     #[test]
     fn while_nothing_is_reported_it_is_written_now_and_then() {
         let folder = tempfile::tempdir().unwrap();
-        let mut pass = Pass::kept_in(folder.path(), None);
+        let mut pass = Pass::kept_in(folder.path(), "front", None);
         let reporter = pass.reporter(START, model(), false);
         let mut written = |seconds, reported| {
-            let path = folder.path().join(FILE);
+            let path = folder.path().join("pass-front.json");
             let _ = fs::remove_file(&path);
             pass.keep(&reporter, START + Duration::from_secs(seconds), reported).unwrap();
             path.exists()

@@ -19,7 +19,7 @@ use crate::edge::infer::BackendSettings;
 use crate::edge::judge::road::RoadJudgeConfig;
 use crate::edge::mask::{Guard, NoPicture};
 use crate::edge::pass::Pass;
-use crate::edge::pipeline::{Counters, Outbox, OutboxError, PipelineError, Playback, RoadPipeline};
+use crate::edge::pipeline::{CameraFeed, Counters, Outbox, OutboxError, PipelineError, Playback, RoadPipeline};
 use crate::edge::report::PassId;
 use crate::edge::source::images::Timing;
 use crate::edge::source::{self, SourceConfig};
@@ -92,11 +92,15 @@ impl Replay {
             }
         };
         let backend = detector.backend_name();
+        let camera = CameraFeed {
+            source: source.as_mut(),
+            playback: Playback::EVERY_FRAME,
+            mounted: setting.camera,
+            pass: Pass::OfOneRun(self.pass_id.clone().unwrap_or_else(PassId::random)),
+            counters: Arc::default(),
+        };
         RoadPipeline {
             site: setting.site,
-            pass: Pass::OfOneRun(self.pass_id.clone().unwrap_or_else(PassId::random)),
-            fixes,
-            camera: setting.camera,
             judge: RoadJudgeConfig::default(),
             danger: None,
             simulated: false,
@@ -104,11 +108,12 @@ impl Replay {
             guard: Guard::open(&setting.models, &setting.backend),
             updates: None,
             shadow: None,
+            may_record: Box::new(|_| true),
             outbox: Outbox::lines(&self.out).map_err(PipelineError::from)?,
             observer: Box::new(observer),
             counters: Arc::clone(&counters),
         }
-        .run(source.as_mut(), Playback::EVERY_FRAME, &AtomicBool::new(false))?;
+        .run(vec![camera], &|at| fixes.at(at), &AtomicBool::new(false))?;
         if let Some(file) = detections {
             file.into_inner().finish()?;
         }
@@ -129,8 +134,8 @@ impl Replay {
         let config = EdgeConfig::read(path)?;
         let models = models_folder(&config);
         Ok(Setting {
+            camera: config.first_camera().mounted,
             site: config.site,
-            camera: config.camera,
             max_gap_millis: config.gnss.max_gap_millis,
             models,
             model: config.model.name,

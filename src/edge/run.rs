@@ -14,7 +14,7 @@ use crate::edge::config::EdgeConfig;
 use crate::edge::health::{Parts, health};
 use crate::edge::judge::road::RoadJudgeConfig;
 use crate::edge::pass::Pass;
-use crate::edge::pipeline::{Counters, Outbox, PipelineError, Playback, RoadPipeline};
+use crate::edge::pipeline::{CameraFeed, Counters, Outbox, PipelineError, Playback, RoadPipeline};
 use crate::edge::publish::{Command, Publisher, delivered};
 use crate::edge::replay::read_fixes;
 use crate::edge::report::PassId;
@@ -103,9 +103,13 @@ fn judge(
     stop: &AtomicBool,
 ) -> Result<(), Failure> {
     let fixes = read_fixes(&config.gnss.file, config.gnss.max_gap_millis)?;
-    let starts_at = config.starts_at.or(fixes.first_at());
-    let starts_at = starts_at.ok_or_else(|| Failure::data(format!("{}: holds no fix", config.gnss.file.display())))?;
-    let mut source = source::open(&config.source, starts_at).map_err(PipelineError::from)?;
+    let mut sources = Vec::with_capacity(config.cameras.len());
+    for camera in &config.cameras {
+        let starts_at = camera.starts_at.or(fixes.first_at());
+        let starts_at =
+            starts_at.ok_or_else(|| Failure::data(format!("{}: holds no fix", config.gnss.file.display())))?;
+        sources.push(source::open(&camera.source, starts_at).map_err(PipelineError::from)?);
+    }
     let (models, updates) = service::start(config)?;
     let _watch = updates.as_ref().map(|updates| Watch::start(updates, end_stuck));
     let shadow = config.shadow.as_ref().and_then(|shadow| Shadow::open(shadow, &config.model.backend));
@@ -119,11 +123,16 @@ fn judge(
         commands.into_iter().for_each(|commands| carry_out(commands, Arc::clone(updater)));
     }
     let counters = Arc::new(Counters::default());
+    let cameras = config.cameras.iter().zip(&mut sources).map(|(camera, source)| CameraFeed {
+        source: source.as_mut(),
+        playback: Playback::of(camera.frames),
+        mounted: camera.mounted,
+        pass: Pass::kept_in(&config.spool.folder, &camera.name, pass_id.clone()),
+        counters: Arc::default(),
+    });
+    let cameras = cameras.collect();
     let result = RoadPipeline {
         site: config.site.clone(),
-        pass: Pass::kept_in(&config.spool.folder, pass_id),
-        fixes,
-        camera: config.camera,
         judge: RoadJudgeConfig::default(),
         danger: Some(config.danger),
         simulated: false,
@@ -131,11 +140,12 @@ fn judge(
         guard: models.guard,
         updates: updates.clone(),
         shadow,
+        may_record: Box::new(|_| true),
         outbox: Outbox::spool(Arc::clone(spool)),
         observer: Box::new(|_, _| {}),
         counters: Arc::clone(&counters),
     }
-    .run(source.as_mut(), Playback::of(config.frames), stop);
+    .run(cameras, &|at| fixes.at(at), stop);
     tracing::info!(
         frames = counters.frames.load(Ordering::Relaxed),
         dropped_frames = counters.dropped_frames.load(Ordering::Relaxed),

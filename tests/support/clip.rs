@@ -139,7 +139,7 @@ fn camera() -> Camera {
 }
 
 /// The same camera as a configuration states it.
-pub const CAMERA: &str = "[camera]\nwidth_px = 480\nheight_px = 300\nhorizontal_fov_degrees = 65.0\nheight_metres = 1.6\n\
+pub const CAMERA: &str = "[camera.front.mounting]\nwidth_px = 480\nheight_px = 300\nhorizontal_fov_degrees = 65.0\nheight_metres = 1.6\n\
     pitch_degrees = 10.0\nheight_sigma_metres = 0.01\npitch_sigma_degrees = 0.1\nroll_sigma_degrees = 0.1\n\
     yaw_sigma_degrees = 0.1\n";
 
@@ -147,7 +147,7 @@ pub const CAMERA: &str = "[camera]\nwidth_px = 480\nheight_px = 300\nhorizontal_
 pub fn write_config(folder: &Path, backend: &str) -> PathBuf {
     let config = folder.join(format!("{backend}.toml"));
     let text = format!(
-        "site = \"soest\"\ndevice = \"bauhof-3\"\n[source]\nkind = \"images\"\nfolder = \"unused\"\ninterval_millis = 200\n\
+        "site = \"soest\"\ndevice = \"bauhof-3\"\n[camera.front]\nkind = \"images\"\nfolder = \"unused\"\ninterval_millis = 200\n\
          [gnss]\nfile = \"unused\"\n{CAMERA}[model]\nfolder = \"{}\"\nbackend = \"{backend}\"\n\
          [spool]\nfolder = \"unused\"\n[broker]\nhost = \"unused\"\n",
         models().display()

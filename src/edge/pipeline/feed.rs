@@ -1,31 +1,69 @@
-//! From a source to frames: a thread reads pictures, joins the fix of their time at once, and hands them over by policy.
+//! From the cameras to frames: a thread per camera reads pictures, joins the fix of their time at once, and hands them over
+//! by policy. One thread judges them in turn: a small device has memory for one model and cores for one, and a camera that
+//! gives nothing takes nothing from the others.
 //!
-//! Memory: one frame with the reader, one in the slot, one with the judge; the decoder holds two more at most.
+//! Memory: per camera one frame with its reader and one in its slot, and one with the judge; a decoder holds two more at most.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use time::OffsetDateTime;
+
 use crate::edge::config::FramePolicy;
-use crate::edge::fix::FixLog;
+use crate::edge::fix::Fix;
 use crate::edge::frame::Frame;
-use crate::edge::pipeline::slot::{Slot, Taken};
+use crate::edge::pipeline::slot::{Slots, Taken};
 use crate::edge::source::{FrameSource, SourceError};
+
+/// Where the vehicle was at a moment.
+pub type FixAt<'f> = dyn Fn(OffsetDateTime) -> Option<Fix> + Sync + 'f;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Playback {
     pub frames: FramePolicy,
-    /// Recordings play at the speed at which they were taken; a camera gives that speed by itself.
-    pub real_time: bool,
+    pub pace: Pace,
+}
+
+/// Who says how fast frames come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// A recording that plays as fast as its frames can be judged.
+    Fast,
+    /// A recording that plays at the speed at which it was taken.
+    RealTime,
+    /// A camera, which gives that speed by itself and may give other pictures tomorrow.
+    Camera,
 }
 
 impl Playback {
     /// Recordings as fast as they can be judged, nothing dropped.
-    pub const EVERY_FRAME: Self = Self { frames: FramePolicy::Every, real_time: false };
+    pub const EVERY_FRAME: Self = Self { frames: FramePolicy::Every, pace: Pace::Fast };
 
+    /// A recording: in real time, unless each of its frames is wanted.
     #[must_use]
     pub fn of(frames: FramePolicy) -> Self {
-        Self { frames, real_time: frames == FramePolicy::Latest }
+        let pace = if frames == FramePolicy::Latest { Pace::RealTime } else { Pace::Fast };
+        Self { frames, pace }
     }
+}
+
+/// The part of a camera that its own thread works with.
+pub(super) struct Reader<'s> {
+    pub source: &'s mut dyn FrameSource,
+    pub playback: Playback,
+    pub counters: Arc<CameraCounters>,
+}
+
+/// Counted per camera while it runs; anybody may look.
+#[derive(Debug, Default)]
+pub struct CameraCounters {
+    /// Judged.
+    pub frames: AtomicU64,
+    /// Dropped by policy, because the next one came before they could be judged.
+    pub dropped_frames: AtomicU64,
+    /// Not judged: the mounting was measured for pictures of another size.
+    pub frames_of_wrong_size: AtomicU64,
 }
 
 /// Counted while it runs; anybody may look.
@@ -37,6 +75,12 @@ pub struct Counters {
     pub dropped_frames: AtomicU64,
     /// Judged without a fix: what they show cannot be placed.
     pub frames_without_fix: AtomicU64,
+    /// Not judged, because nothing may be recorded there or then.
+    pub frames_not_recorded: AtomicU64,
+    /// The clock by which frames are timed was set while they came.
+    pub clock_leaps: AtomicU64,
+    /// Steps of the judging thread: it stands still when judging hangs.
+    pub steps: AtomicU64,
     pub detections: AtomicU64,
     pub sightings: AtomicU64,
     /// Sightings without a picture, because a mask of the privacy model touched it.
@@ -51,72 +95,84 @@ pub(super) fn add(counter: &AtomicU64, count: u64) {
     counter.fetch_add(count, Ordering::Relaxed);
 }
 
-/// Calls `judge` with one frame after the other until the source ends, `stop` is set, or either of them fails.
+/// What the judging thread does next.
+pub(super) enum Step {
+    /// The frame of a camera, by its place in the list.
+    Judge(usize, Frame),
+    /// Nothing waits: time to look around. Comes about ten times a second.
+    LookAround,
+}
+
+/// Takes one step after the other until all sources have ended, `stop` is set, or a step fails.
 ///
-/// The outer result is the judge's, the inner one the source's, so that a broken source does not hide what was judged.
+/// The outer result is that of the steps, the inner ones are the sources', so that a broken source hides neither what was
+/// judged nor the other cameras.
 pub(super) fn feed<E>(
-    source: &mut dyn FrameSource,
-    fixes: &FixLog,
-    playback: Playback,
+    cameras: &mut [Reader<'_>],
+    fix_at: &FixAt<'_>,
     counters: &Counters,
     stop: &AtomicBool,
-    mut judge: impl FnMut(Frame) -> Result<(), E>,
-) -> Result<Result<(), SourceError>, E> {
-    let slot = Slot::new();
+    mut step: impl FnMut(Step) -> Result<(), E>,
+) -> Result<Vec<Result<(), SourceError>>, E> {
+    let slots = Slots::new(cameras.len());
+    let read_to_the_end = |place: usize, camera: &mut Reader<'_>| {
+        let result = read(place, camera, fix_at, counters, &slots);
+        slots.end(place);
+        result
+    };
     std::thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            let result = read(source, fixes, playback, counters, &slot);
-            slot.end();
-            result
-        });
-        let judged = loop {
+        let start = |(place, camera)| scope.spawn(move || read_to_the_end(place, camera));
+        let readers: Vec<_> = cameras.iter_mut().enumerate().map(start).collect();
+        let stepped = loop {
             if stop.load(Ordering::Relaxed) {
                 break Ok(());
             }
-            match slot.take() {
-                Taken::Item(frame) => {
-                    if let Err(error) = judge(frame) {
-                        break Err(error);
-                    }
-                }
-                Taken::NotYet => {}
+            let next = match slots.take() {
+                Taken::Item(place, frame) => Step::Judge(place, frame),
+                Taken::NotYet => Step::LookAround,
                 Taken::Ended => break Ok(()),
+            };
+            add(&counters.steps, 1);
+            if let Err(error) = step(next) {
+                break Err(error);
             }
         };
-        slot.close();
-        let read = reader.join().unwrap_or_else(|_| {
-            Err(SourceError::Interrupted { input: "the source".into(), reason: "its thread panicked, a bug".into() })
-        });
-        judged.map(|()| read)
+        slots.close();
+        let panicked = || SourceError::Interrupted { input: "a camera".into(), reason: "its thread panicked, a bug".into() };
+        let read = readers.into_iter().map(|reader| reader.join().unwrap_or_else(|_| Err(panicked()))).collect();
+        stepped.map(|()| read)
     })
 }
 
 fn read(
-    source: &mut dyn FrameSource,
-    fixes: &FixLog,
-    playback: Playback,
+    place: usize,
+    camera: &mut Reader<'_>,
+    fix_at: &FixAt<'_>,
     counters: &Counters,
-    slot: &Slot<Frame>,
+    slots: &Slots<Frame>,
 ) -> Result<(), SourceError> {
     let mut sequence = 0;
     let mut started = None;
-    while let Some(captured) = source.next_image()? {
-        if playback.real_time {
+    while let Some(captured) = camera.source.next_image()? {
+        if camera.playback.pace == Pace::RealTime {
             let (start, first) = *started.get_or_insert_with(|| (Instant::now(), captured.stream_time));
             let due = captured.stream_time.saturating_sub(first);
-            slot.sleep(due.saturating_sub(start.elapsed()));
+            slots.sleep(due.saturating_sub(start.elapsed()));
         }
         let frame = Frame {
             sequence,
             captured_at: captured.captured_at,
             stream_time: captured.stream_time,
-            fix: fixes.at(captured.captured_at),
+            fix: fix_at(captured.captured_at),
             image: captured.image,
         };
         sequence += 1;
-        let taken = match playback.frames {
-            FramePolicy::Every => slot.put(frame),
-            FramePolicy::Latest => slot.replace(frame).map(|dropped| add(&counters.dropped_frames, dropped)),
+        let taken = match camera.playback.frames {
+            FramePolicy::Every => slots.put(place, frame),
+            FramePolicy::Latest => slots.replace(place, frame).map(|dropped| {
+                add(&counters.dropped_frames, dropped);
+                add(&camera.counters.dropped_frames, dropped);
+            }),
         };
         if taken.is_none() {
             break;
@@ -159,16 +215,22 @@ mod tests {
         }
     }
 
+    fn camera(source: &mut Source, playback: Playback) -> Reader<'_> {
+        Reader { source, playback, counters: Arc::default() }
+    }
+
     fn run(source: &mut Source, playback: Playback, judge_millis: u64) -> (Vec<u64>, u64, Result<(), SourceError>) {
         let counters = Counters::default();
         let mut seen = Vec::new();
-        let read =
-            feed(source, &FixLog::from_fixes(Vec::new()), playback, &counters, &AtomicBool::new(false), |frame| {
+        let mut cameras = [camera(source, playback)];
+        let read = feed(&mut cameras, &|_| None, &counters, &AtomicBool::new(false), |step| {
+            if let Step::Judge(_, frame) = step {
                 std::thread::sleep(Duration::from_millis(judge_millis));
                 seen.push(frame.sequence);
-                Ok::<(), ()>(())
-            });
-        (seen, counters.dropped_frames.into_inner(), read.unwrap())
+            }
+            Ok::<(), ()>(())
+        });
+        (seen, counters.dropped_frames.into_inner(), read.unwrap().remove(0))
     }
 
     #[test]
@@ -197,12 +259,30 @@ mod tests {
     }
 
     #[test]
+    fn a_camera_that_breaks_off_takes_nothing_from_another() {
+        let (mut dying, mut living) =
+            (Source { given: 0, count: 3, breaks: true }, Source { given: 0, count: 40, breaks: false });
+        let mut cameras = [camera(&mut dying, Playback::EVERY_FRAME), camera(&mut living, Playback::EVERY_FRAME)];
+        let mut seen = [0, 0];
+        let read = feed(&mut cameras, &|_| None, &Counters::default(), &AtomicBool::new(false), |step| {
+            if let Step::Judge(place, _) = step {
+                seen[place] += 1;
+            }
+            Ok::<(), ()>(())
+        });
+        assert_eq!(seen, [3, 40]);
+        assert_eq!(read.unwrap().iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[test]
     fn a_judge_that_fails_stops_the_source() {
         let mut source = Source { given: 0, count: u32::MAX, breaks: false };
-        let counters = Counters::default();
-        let fixes = FixLog::from_fixes(Vec::new());
+        let mut cameras = [camera(&mut source, Playback::EVERY_FRAME)];
         let stop = AtomicBool::new(false);
-        let result = feed(&mut source, &fixes, Playback::EVERY_FRAME, &counters, &stop, |_| Err("enough"));
+        let result = feed(&mut cameras, &|_| None, &Counters::default(), &stop, |step| match step {
+            Step::Judge(..) => Err("enough"),
+            Step::LookAround => Ok(()),
+        });
         assert_eq!(result.err(), Some("enough"));
     }
 }

@@ -1,6 +1,6 @@
 //! The stages in a row: source → fix → detector → judge → reporter → spool.
 //!
-//! The calling thread judges; a second one reads the source. Both are plain threads: nothing here waits for the network.
+//! The calling thread judges; one more per camera reads its source. All are plain threads: nothing here waits for the network.
 
 mod drafts;
 mod feed;
@@ -8,6 +8,6 @@ mod outbox;
 mod road;
 mod slot;
 
-pub use self::feed::{Counters, Playback};
+pub use self::feed::{CameraCounters, Counters, FixAt, Pace, Playback};
 pub use self::outbox::{Outbox, OutboxError};
-pub use self::road::{Observer, PipelineError, RoadPipeline, damage_classes, road_judge};
+pub use self::road::{CameraFeed, MayRecord, Observer, PipelineError, RoadPipeline, damage_classes, road_judge};

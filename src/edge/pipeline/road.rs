@@ -1,7 +1,9 @@
-//! Road judging as one run: every frame through detector and judge, every sighting into the outbox.
+//! Road judging as one run: every frame of every camera through the detector and its camera's judge, every sighting into
+//! the outbox.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
@@ -9,15 +11,15 @@ use crate::edge::config::{MountedCamera, assumed_camera};
 use crate::edge::danger::DangerProfile;
 use crate::edge::detection::Detection;
 use crate::edge::detector::Detector;
-use crate::edge::fix::FixLog;
+use crate::edge::fix::Fix;
 use crate::edge::frame::{CameraImage, Frame};
 use crate::edge::infer::InferError;
 use crate::edge::judge::road::{RoadJudge, RoadJudgeConfig, Sighting};
 use crate::edge::mask::{Guard, NoPicture};
 use crate::edge::pass::Pass;
 use crate::edge::pipeline::drafts::drafts;
-use crate::edge::pipeline::feed::{add, feed};
-use crate::edge::pipeline::{Counters, Outbox, OutboxError, Playback};
+use crate::edge::pipeline::feed::{FixAt, Reader, Step, add, feed};
+use crate::edge::pipeline::{CameraCounters, Counters, Outbox, OutboxError, Pace, Playback};
 use crate::edge::report::Reporter;
 use crate::edge::shadow::Shadow;
 use crate::edge::source::{FrameSource, SourceError};
@@ -30,6 +32,12 @@ use crate::schema::topic::TopicName;
 /// Sees every frame that was judged, with its detections.
 pub type Observer<'o> = Box<dyn FnMut(&Frame, &[(DamageClass, Detection)]) + 'o>;
 
+/// The switch that stops recording and the zones where nothing is recorded.
+pub type MayRecord<'o> = Box<dyn Fn(Option<&Fix>) -> bool + 'o>;
+
+/// Further apart, the clock and the stream do not tell the same story.
+const CLOCK_TOLERANCE: time::Duration = time::Duration::seconds(1);
+
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
     #[error(transparent)]
@@ -41,7 +49,7 @@ pub enum PipelineError {
     #[error("the model has the class {0:?}, which is no road damage; take a road model (D00, D10, D20, D40, Repair)")]
     ForeignClass(String),
     #[error(
-        "the pictures are {width_px}×{height_px} pixels, but [camera] describes {camera_width_px}×{camera_height_px}; \
+        "the pictures are {width_px}×{height_px} pixels, but [camera.NAME.mounting] describes {camera_width_px}×{camera_height_px}; \
          measure the camera at the size it delivers"
     )]
     PictureSize { width_px: u32, height_px: u32, camera_width_px: u32, camera_height_px: u32 },
@@ -59,13 +67,9 @@ impl From<PipelineError> for Failure {
     }
 }
 
-/// What a run needs to know beside its source.
+/// What a run needs to know beside its cameras.
 pub struct RoadPipeline<'o> {
     pub site: TopicName,
-    pub pass: Pass,
-    pub fixes: FixLog,
-    /// `None` assumes a survey camera and reports everything as uncalibrated.
-    pub camera: Option<MountedCamera>,
     pub judge: RoadJudgeConfig,
     /// What is told at once; `None` where nobody is there to be warned.
     pub danger: Option<DangerProfile>,
@@ -78,17 +82,92 @@ pub struct RoadPipeline<'o> {
     pub updates: Option<Arc<Updater>>,
     /// Sees some frames too and only counts.
     pub shadow: Option<Shadow>,
+    /// Whether a frame with this fix, or without one, may be judged at all.
+    pub may_record: MayRecord<'o>,
     pub outbox: Outbox,
     pub observer: Observer<'o>,
     pub counters: Arc<Counters>,
 }
 
-/// What a run knows from its first frame on.
+/// One camera of a run.
+pub struct CameraFeed<'s> {
+    pub source: &'s mut dyn FrameSource,
+    pub playback: Playback,
+    /// `None` assumes a survey camera and reports everything as uncalibrated.
+    pub mounted: Option<MountedCamera>,
+    /// Each camera has its own: two of them may well see the same damage, as two passes would.
+    pub pass: Pass,
+    pub counters: Arc<CameraCounters>,
+}
+
+impl<'s> CameraFeed<'s> {
+    fn split(self) -> (Reader<'s>, Eye) {
+        let counters = Arc::clone(&self.counters);
+        let pace = self.playback.pace;
+        let eye = Eye { mounted: self.mounted, pass: self.pass, pace, counters, judging: None };
+        (Reader { source: self.source, playback: self.playback, counters: self.counters }, eye)
+    }
+}
+
+/// The part of a camera that the judging thread works with.
+struct Eye {
+    mounted: Option<MountedCamera>,
+    pass: Pass,
+    pace: Pace,
+    counters: Arc<CameraCounters>,
+    /// From its first frame on.
+    judging: Option<Judging>,
+}
+
+/// A recording of another size is a mistake to be told at once; a camera that changed by itself must not end the others.
+fn refuse_size(eye: &Eye, error: PipelineError) -> Result<(), PipelineError> {
+    if eye.pace != Pace::Camera {
+        return Err(error);
+    }
+    if eye.counters.frames_of_wrong_size.fetch_add(1, Ordering::Relaxed) == 0 {
+        tracing::error!("{error}; its frames are not judged");
+    }
+    Ok(())
+}
+
+/// What is known of a camera from its first frame on.
 struct Judging {
     judge: RoadJudge,
     reporter: Reporter,
     last_frame_at: OffsetDateTime,
+    last_stream_time: Duration,
     picture_size_px: (u32, u32),
+}
+
+impl Judging {
+    /// Whether the frame's time says something else than the stream's, which nobody can set.
+    fn clock_leapt(&self, frame: &Frame) -> bool {
+        let by_clock = frame.captured_at - self.last_frame_at;
+        let by_stream = time::Duration::try_from(frame.stream_time.saturating_sub(self.last_stream_time));
+        by_stream.is_ok_and(|by_stream| (by_clock - by_stream).abs() > CLOCK_TOLERANCE)
+    }
+}
+
+/// What a frame of this size is to its camera.
+enum Size {
+    AsBefore,
+    /// Nothing was judged yet, or the camera was not measured: a judge is made for it.
+    New,
+    /// The mounting was measured for another one.
+    Wrong(PipelineError),
+}
+
+impl Eye {
+    fn size_of(&self, frame: &Frame) -> Size {
+        let size = (frame.image.width_px(), frame.image.height_px());
+        if self.judging.as_ref().is_some_and(|judging| judging.picture_size_px == size) {
+            return Size::AsBefore;
+        }
+        match measured_for(self.mounted, size) {
+            Ok(()) => Size::New,
+            Err(error) => Size::Wrong(error),
+        }
+    }
 }
 
 /// What a road model's classes stand for.
@@ -108,90 +187,140 @@ pub fn road_judge(
     let Some(mounted) = mounted else {
         return Ok(RoadJudge::new(assumed_camera(width_px, height_px), false, config.clone()));
     };
-    let camera = mounted.camera();
-    let (camera_width_px, camera_height_px) = (camera.intrinsics.width_px, camera.intrinsics.height_px);
-    if (width_px, height_px) != (camera_width_px, camera_height_px) {
-        return Err(PipelineError::PictureSize { width_px, height_px, camera_width_px, camera_height_px });
+    measured_for(Some(mounted), (width_px, height_px))?;
+    Ok(RoadJudge::new(mounted.camera(), true, RoadJudgeConfig { antenna: mounted.antenna(), ..config.clone() }))
+}
+
+fn measured_for(mounted: Option<MountedCamera>, size_px: (u32, u32)) -> Result<(), PipelineError> {
+    let Some(MountedCamera { intrinsics, .. }) = mounted else { return Ok(()) };
+    let (camera_width_px, camera_height_px) = (intrinsics.width_px, intrinsics.height_px);
+    let (width_px, height_px) = size_px;
+    if size_px == (camera_width_px, camera_height_px) {
+        return Ok(());
     }
-    Ok(RoadJudge::new(camera, true, RoadJudgeConfig { antenna: mounted.antenna(), ..config.clone() }))
+    Err(PipelineError::PictureSize { width_px, height_px, camera_width_px, camera_height_px })
 }
 
 impl RoadPipeline<'_> {
-    /// Runs until the source ends or `stop` is set; what is still open then is judged and committed.
+    /// Runs until all cameras have ended or `stop` is set; what is still open then is judged and committed.
     ///
-    /// A source that breaks off is an error, but only after everything that it has shown was judged and committed.
+    /// A source that breaks off is an error, but only after everything that it and the others have shown was judged and
+    /// committed.
     pub fn run(
         mut self,
-        source: &mut dyn FrameSource,
-        playback: Playback,
+        cameras: Vec<CameraFeed<'_>>,
+        fix_at: &FixAt<'_>,
         stop: &AtomicBool,
     ) -> Result<(), PipelineError> {
         let mut classes = damage_classes(&self.detector)?;
-        let mut judging: Option<Judging> = None;
+        let (mut readers, mut eyes): (Vec<_>, Vec<_>) = cameras.into_iter().map(CameraFeed::split).unzip();
         let counters = Arc::clone(&self.counters);
-        let fixes = std::mem::replace(&mut self.fixes, FixLog::from_fixes(Vec::new()));
-        let read = feed(source, &fixes, playback, &counters, stop, |frame| {
-            if let Some(models) = self.updates.as_ref().and_then(|updates| updates.between_frames()) {
-                classes = self.go_on_with(models, judging.as_mut())?;
-            }
-            if let Some(updates) = &self.updates {
-                updates.count_begun();
-            }
-            let detections = match self.detector.detect(&frame.image) {
-                Ok(detections) => detections,
-                Err(error) => {
-                    let instead = self.updates.as_ref().and_then(|updates| updates.instead_of_failed(&error));
-                    classes = self.go_on_with(instead.ok_or(error)?, judging.as_mut())?;
-                    self.detector.detect(&frame.image)?
-                }
-            };
-            let judging = match &mut judging {
-                Some(judging) => judging,
-                None => judging.insert(self.start(&frame)?),
-            };
-            let detections: Vec<_> = detections.into_iter().map(|d| (classes[d.class], d)).collect();
-            let sightings = {
-                let look = &mut |image: &CameraImage| self.guard.masks(image);
-                judging.judge.observe(&frame, &detections, self.detector.extent(), look)
-            };
-            (self.observer)(&frame, &detections);
-            if let Some(shadow) = &mut self.shadow {
-                shadow.look(&frame.image, &detections);
-            }
-            if let Some(updates) = &self.updates {
-                updates.count_judged();
-            }
-            add(&counters.frames, 1);
-            add(&counters.frames_without_fix, u64::from(frame.fix.is_none()));
-            add(&counters.detections, detections.len() as u64);
-            self.report(judging, sightings, frame.captured_at)
+        let read = feed(&mut readers, fix_at, &counters, stop, |step| match step {
+            Step::LookAround => Ok(()),
+            Step::Judge(place, frame) => self.judge(&mut eyes, place, &frame, &mut classes),
         })?;
-        if let Some(mut judging) = judging {
-            let (open, last_frame_at) = (judging.judge.finish(), judging.last_frame_at);
-            self.report(&mut judging, open, last_frame_at)?;
+        for eye in &mut eyes {
+            self.finish(eye)?;
         }
         add(&counters.events, self.outbox.finish()?.len() as u64);
-        Ok(read?)
+        Ok(read.into_iter().collect::<Result<(), _>>()?)
     }
 
-    /// The first frame tells what camera it is and which pass.
-    fn start(&self, frame: &Frame) -> Result<Judging, PipelineError> {
-        let reporter = self.pass.reporter(frame.captured_at, self.detector.model_ref(), self.simulated);
-        let (width_px, height_px) = (frame.image.width_px(), frame.image.height_px());
-        let judge = road_judge(self.camera, &self.judge, width_px, height_px)?;
-        Ok(Judging { judge, reporter, last_frame_at: frame.captured_at, picture_size_px: (width_px, height_px) })
+    fn judge(
+        &mut self,
+        eyes: &mut [Eye],
+        place: usize,
+        frame: &Frame,
+        classes: &mut Vec<DamageClass>,
+    ) -> Result<(), PipelineError> {
+        if !(self.may_record)(frame.fix.as_ref()) {
+            add(&self.counters.frames_not_recorded, 1);
+            return Ok(());
+        }
+        match eyes[place].size_of(frame) {
+            Size::AsBefore => {}
+            Size::New => self.start_anew(&mut eyes[place], frame)?,
+            Size::Wrong(error) => return refuse_size(&eyes[place], error),
+        }
+        if let Some(models) = self.updates.as_ref().and_then(|updates| updates.between_frames()) {
+            *classes = self.go_on_with(models, eyes)?;
+        }
+        if let Some(updates) = &self.updates {
+            updates.count_begun();
+        }
+        let detections = match self.detector.detect(&frame.image) {
+            Ok(detections) => detections,
+            Err(error) => {
+                let instead = self.updates.as_ref().and_then(|updates| updates.instead_of_failed(&error));
+                *classes = self.go_on_with(instead.ok_or(error)?, eyes)?;
+                self.detector.detect(&frame.image)?
+            }
+        };
+        let eye = &mut eyes[place];
+        if eye.judging.as_ref().is_some_and(|judging| judging.clock_leapt(frame)) {
+            tracing::warn!("the clock was set: what was in sight is reported as it was seen until then");
+            add(&self.counters.clock_leaps, 1);
+            self.start_anew(eye, frame)?;
+        }
+        let Some(judging) = &mut eye.judging else { return Ok(()) };
+        judging.last_stream_time = frame.stream_time;
+        let detections: Vec<_> = detections.into_iter().map(|d| (classes[d.class], d)).collect();
+        let sightings = {
+            let look = &mut |image: &CameraImage| self.guard.masks(image);
+            judging.judge.observe(frame, &detections, self.detector.extent(), look)
+        };
+        (self.observer)(frame, &detections);
+        if let Some(shadow) = &mut self.shadow {
+            shadow.look(&frame.image, &detections);
+        }
+        if let Some(updates) = &self.updates {
+            updates.count_judged();
+        }
+        add(&eye.counters.frames, 1);
+        add(&self.counters.frames, 1);
+        add(&self.counters.frames_without_fix, u64::from(frame.fix.is_none()));
+        add(&self.counters.detections, detections.len() as u64);
+        self.report(eye, sightings, frame.captured_at)
+    }
+
+    /// The first frame tells what camera it is and which pass; so does the first one after something has changed.
+    fn start_anew(&mut self, eye: &mut Eye, frame: &Frame) -> Result<(), PipelineError> {
+        self.finish(eye)?;
+        let reporter = match &eye.judging {
+            Some(judging) => {
+                let memory = judging.reporter.memory(judging.last_frame_at);
+                Reporter::resume(memory, self.detector.model_ref(), self.simulated)
+            }
+            None => eye.pass.reporter(frame.captured_at, self.detector.model_ref(), self.simulated),
+        };
+        let picture_size_px = (frame.image.width_px(), frame.image.height_px());
+        eye.judging = Some(Judging {
+            judge: road_judge(eye.mounted, &self.judge, picture_size_px.0, picture_size_px.1)?,
+            reporter,
+            last_frame_at: frame.captured_at,
+            last_stream_time: frame.stream_time,
+            picture_size_px,
+        });
+        Ok(())
+    }
+
+    /// Judges and reports what is still open; the judge may go on.
+    fn finish(&mut self, eye: &mut Eye) -> Result<(), PipelineError> {
+        let Some(judging) = &mut eye.judging else { return Ok(()) };
+        let (open, last_frame_at) = (judging.judge.finish(), judging.last_frame_at);
+        self.report(eye, open, last_frame_at)
     }
 
     /// Other models judge from here on. As at a restart, what the models before have seen is reported in their name, and
     /// what is still in sight is not reported again.
-    fn go_on_with(&mut self, models: Models, judging: Option<&mut Judging>) -> Result<Vec<DamageClass>, PipelineError> {
+    fn go_on_with(&mut self, models: Models, eyes: &mut [Eye]) -> Result<Vec<DamageClass>, PipelineError> {
         let classes = damage_classes(&models.detector)?;
-        if let Some(judging) = judging {
-            let (open, last_frame_at) = (judging.judge.finish(), judging.last_frame_at);
-            self.report(judging, open, last_frame_at)?;
+        for eye in eyes {
+            self.finish(eye)?;
+            let Some(judging) = &mut eye.judging else { continue };
             let (width_px, height_px) = judging.picture_size_px;
-            judging.judge = road_judge(self.camera, &self.judge, width_px, height_px)?;
-            let memory = judging.reporter.memory(last_frame_at);
+            judging.judge = road_judge(eye.mounted, &self.judge, width_px, height_px)?;
+            let memory = judging.reporter.memory(judging.last_frame_at);
             judging.reporter = Reporter::resume(memory, models.detector.model_ref(), self.simulated);
         }
         Models { detector: self.detector, guard: self.guard } = models;
@@ -201,10 +330,11 @@ impl RoadPipeline<'_> {
     /// Commits what became sightings with the frame of `frame_at`.
     fn report(
         &mut self,
-        judging: &mut Judging,
+        eye: &mut Eye,
         sightings: Vec<Sighting>,
         frame_at: OffsetDateTime,
     ) -> Result<(), PipelineError> {
+        let Some(judging) = &mut eye.judging else { return Ok(()) };
         judging.last_frame_at = frame_at;
         add(&self.counters.sightings, sightings.len() as u64);
         let without =
@@ -220,7 +350,7 @@ impl RoadPipeline<'_> {
         add(&self.counters.events, ids.len() as u64);
         // After the commit: a crash in between may report something twice, but loses nothing.
         if self.outbox.is_empty()
-            && let Err(error) = self.pass.keep(&judging.reporter, frame_at, reported)
+            && let Err(error) = eye.pass.keep(&judging.reporter, frame_at, reported)
         {
             // A restart then begins a new pass; that is no reason to stop seeing.
             tracing::warn!("{error}");

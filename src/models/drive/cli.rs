@@ -79,7 +79,7 @@ impl DriveArguments {
             gnss: self.gnss,
             max_gap_millis: config.as_ref().map_or(DEFAULT_MAX_GAP_MILLIS, |config| config.gnss.max_gap_millis),
             boxes: self.boxes,
-            camera: config.and_then(|config| config.camera),
+            camera: config.and_then(|config| config.first_camera().mounted),
             stretch_metres: self.stretch_metres,
             thresholds: self.thresholds,
         };

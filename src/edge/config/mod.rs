@@ -1,0 +1,138 @@
+//! The device's settings, read from TOML and checked. `config/edge-road.toml` shows them all with their meaning.
+
+pub mod camera;
+pub mod model;
+pub mod spool;
+
+use std::path::{Path, PathBuf};
+
+pub use self::camera::{CameraConfig, FramePolicy, MountedCamera, assumed_camera};
+use self::model::{model, shadow, update};
+pub use self::model::{ModelConfig, ShadowConfig, UpdateConfig};
+use self::spool::spool;
+pub use self::spool::{SecretError, SpoolConfig};
+use crate::config::{ConfigError, Table};
+use crate::edge::danger::DangerProfile;
+use crate::edge::fix::DEFAULT_MAX_GAP_MILLIS;
+use crate::edge::link::policy::LinkPolicy;
+use crate::edge::publish::BrokerConfig;
+use crate::mqtt::BrokerAddress;
+use crate::schema::topic::TopicName;
+
+#[derive(Debug, Clone)]
+pub struct EdgeConfig {
+    pub site: TopicName,
+    pub device: TopicName,
+    /// At least one.
+    pub cameras: Vec<CameraConfig>,
+    pub gnss: GnssConfig,
+    pub danger: DangerProfile,
+    pub model: ModelConfig,
+    /// `None`: no updates are taken.
+    pub update: Option<UpdateConfig>,
+    /// `None`: no second model runs.
+    pub shadow: Option<ShadowConfig>,
+    pub spool: SpoolConfig,
+    pub broker: BrokerConfig,
+    pub link: LinkPolicy,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GnssConfig {
+    /// An NMEA or GPX log.
+    pub file: PathBuf,
+    pub max_gap_millis: u64,
+}
+
+impl EdgeConfig {
+    /// The first camera: what commands mean that work with one.
+    #[must_use]
+    pub fn first_camera(&self) -> &CameraConfig {
+        &self.cameras[0]
+    }
+
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        crate::config::read(path, Self::from_table)
+    }
+
+    fn from_table(root: &Table) -> Option<Self> {
+        let site = root.parsed("site", "\"soest\"", TopicName::new).required("site = \"soest\"");
+        let device = root.parsed("device", "\"bauhof-3\"", TopicName::new).required("device = \"bauhof-3\"");
+        let cameras = CameraConfig::all_from_table(&root.table("camera"));
+        let gnss = gnss(&root.table("gnss"));
+        let danger = danger(&root.table("danger"));
+        let model = model(&root.table("model"));
+        let update = update(&root.table("update"));
+        let shadow = shadow(&root.table("shadow"));
+        let spool = spool(&root.table("spool"));
+        let broker = broker(&root.table("broker"), site.as_ref(), device.as_ref());
+        let link = LinkPolicy::from_table(&root.table("link"));
+        Some(Self {
+            site: site?,
+            device: device?,
+            cameras: cameras?,
+            gnss: gnss?,
+            danger: danger?,
+            model: model?,
+            update: update?,
+            shadow: shadow?,
+            spool: spool?,
+            broker: broker?,
+            link: link?,
+        })
+    }
+}
+
+fn gnss(table: &Table) -> Option<GnssConfig> {
+    let file = table.path("file").required("file = \"drive.nmea\"");
+    let max_gap_millis = table.integer("max_gap_millis", 0..=30_000_u64).or(DEFAULT_MAX_GAP_MILLIS);
+    Some(GnssConfig { file: file?, max_gap_millis: max_gap_millis? })
+}
+
+fn danger(table: &Table) -> Option<DangerProfile> {
+    let default = DangerProfile::default();
+    let width = table.number("min_width_metres", 0.05..=5.0).or(default.min_width_metres);
+    let length = table.number("min_length_metres", 0.05..=5.0).or(default.min_length_metres);
+    let score = table.number("min_score", 0.0..=1.0).or(f64::from(default.min_score));
+    Some(DangerProfile { min_width_metres: width?, min_length_metres: length?, min_score: score? as f32 })
+}
+
+fn broker(table: &Table, site: Option<&TopicName>, device: Option<&TopicName>) -> Option<BrokerConfig> {
+    let client_id = table.text("client_id").optional();
+    let address = BrokerAddress::from_table(table, None);
+    let from_names = || Some(format!("umsicht-{}-{}", site?, device?));
+    Some(BrokerConfig { address: address?, client_id: client_id?.or_else(from_names)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_sound_and_complete() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/edge-road.toml");
+        let config = EdgeConfig::read(&path).unwrap();
+        assert_eq!(config.cameras[0].name, "front");
+        let camera = config.cameras[0].mounted.unwrap();
+        assert_eq!((camera.intrinsics.width_px, camera.mounting.pitch_degrees), (1280, 4.0));
+        assert_eq!(config.broker.client_id, "umsicht-soest-bauhof-3");
+        assert_eq!(config.cameras[0].frames, FramePolicy::Latest);
+        assert!(config.update.is_none() && config.shadow.is_none(), "both are offers");
+    }
+
+    #[test]
+    fn what_is_commented_out_for_updates_and_the_shadow_is_sound_too() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/edge-road.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (head, rest) = text.split_once("# [update]").unwrap();
+        let (optional, tail) = rest.split_once("[spool]").unwrap();
+        let is_setting = |line: &&str| line.starts_with('[') || line.contains(" = ");
+        let written = |line| str::strip_prefix(line, "# ").filter(is_setting).unwrap_or(line);
+        let optional: Vec<&str> = optional.lines().map(written).collect();
+        let text = format!("{head}[update]{}\n[spool]{tail}", optional.join("\n"));
+        let config = crate::config::parse(Path::new("/etc/umsicht/edge.toml"), &text, EdgeConfig::from_table).unwrap();
+        let update = config.update.unwrap();
+        assert_eq!(update.inbox, update.folder.join("inbox"));
+        assert_eq!(config.shadow.unwrap().every_nth_frame, 5);
+    }
+}
