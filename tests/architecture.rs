@@ -51,6 +51,7 @@ const EDGE: &[&str] = &[
     "pipeline",
     "check",
     "replay",
+    "bench",
     "run",
     "cli",
 ];

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::edge::bench::cli::{BenchArguments, EXAMPLES as BENCH_EXAMPLES};
 use crate::edge::check::check;
 use crate::edge::config::EdgeConfig;
 use crate::edge::replay::Replay;
@@ -61,6 +62,9 @@ pub enum Command {
     /// Judges a recorded drive without a broker, as fast as possible, and writes the events to a file.
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArguments),
+    /// How much processor time a frame takes on this device, against the least that it could take.
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(BenchArguments),
     /// Takes new models from a signed bundle, whether the service runs or not.
     #[command(after_help = UPDATE_EXAMPLES)]
     Update(UpdateArguments),
@@ -75,6 +79,7 @@ impl Command {
             Self::Run(arguments) => arguments.run(),
             Self::Check(arguments) => arguments.run(),
             Self::Replay(arguments) => arguments.run(),
+            Self::Bench(arguments) => arguments.run(),
             Self::Update(arguments) => arguments.run(),
             Self::Rollback(arguments) => arguments.run(),
         }

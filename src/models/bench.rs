@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::edge::detector::Detector;
 use crate::edge::frame::CameraImage;
 use crate::edge::infer::model::{Manifest, Model};
+use crate::edge::infer::provider::Provider;
 use crate::edge::infer::{BackendChoice, BackendSettings, InferError, open_backend};
 use crate::models::parity;
 
@@ -46,6 +47,8 @@ pub struct Job {
     pub frames: usize,
     /// For ONNX Runtime; tract runs on one.
     pub threads: Vec<usize>,
+    /// Of ONNX Runtime, each for itself.
+    pub providers: Vec<Provider>,
     pub onnxruntime: Option<PathBuf>,
 }
 
@@ -66,21 +69,34 @@ pub fn bench(job: &Job, program: &Path) -> Result<Vec<Timing>, BenchError> {
     let asked = |name: &str| job.model.as_ref().is_none_or(|only| only == name);
     let mut timings = Vec::new();
     for spec in manifest.models.iter().filter(|spec| asked(&spec.name)) {
-        for threads in &job.threads {
-            timings.push(in_child(job, program, &spec.name, "ort", *threads)?);
+        for provider in &job.providers {
+            for threads in &job.threads {
+                timings.push(in_child(job, program, &spec.name, Some(*provider), *threads)?);
+            }
         }
-        timings.push(in_child(job, program, &spec.name, "tract", 1)?);
+        timings.push(in_child(job, program, &spec.name, None, 1)?);
     }
     Ok(timings)
 }
 
-fn in_child(job: &Job, program: &Path, model: &str, backend: &str, threads: usize) -> Result<Timing, BenchError> {
+/// Without a provider: tract.
+fn in_child(
+    job: &Job,
+    program: &Path,
+    model: &str,
+    provider: Option<Provider>,
+    threads: usize,
+) -> Result<Timing, BenchError> {
     let failed = |reason: String| BenchError::Child { program: program.to_owned(), reason };
+    let backend = if provider.is_some() { "ort" } else { "tract" };
     let (frames, threads) = (job.frames.to_string(), threads.to_string());
     let mut arguments: Vec<OsString> =
         ["models", "bench", "--json", "--here", backend, "--models"].map(Into::into).into();
     arguments.push(job.folder.clone().into());
     arguments.extend(["--model", model, "--frames", &frames, "--threads", &threads].map(OsString::from));
+    if let Some(provider) = provider {
+        arguments.extend(["--providers", provider.word()].map(OsString::from));
+    }
     if let Some(library) = &job.onnxruntime {
         arguments.extend(["--onnxruntime".into(), library.clone().into()]);
     }
@@ -94,9 +110,13 @@ fn in_child(job: &Job, program: &Path, model: &str, backend: &str, threads: usiz
 /// Measures one model with one backend in this process.
 pub fn here(folder: &Path, name: &str, frames: usize, settings: &BackendSettings) -> Result<Timing, InferError> {
     let model = Model::read(folder, name)?;
+    let asked = match settings.choice {
+        BackendChoice::Tract => "tract",
+        _ => settings.providers.first().copied().unwrap_or(Provider::Cpu).backend_name(),
+    };
     let mut timing = Timing {
         model: name.to_owned(),
-        backend: if settings.choice == BackendChoice::Tract { "tract" } else { "ort" }.to_owned(),
+        backend: asked.to_owned(),
         unavailable: None,
         frames,
         threads: settings.intra_threads,
@@ -105,7 +125,10 @@ pub fn here(folder: &Path, name: &str, frames: usize, settings: &BackendSettings
         peak_memory_bytes: None,
     };
     match time(&model, frames, settings) {
-        Ok((frame, network)) => {
+        Ok((ran, _, _)) if ran != asked => {
+            timing.unavailable = Some(format!("ONNX Runtime skipped it and took {ran}; the notice above says why"));
+        }
+        Ok((_, frame, network)) => {
             timing.frame_milliseconds = Some(frame);
             timing.network_milliseconds = Some(network);
             timing.peak_memory_bytes = peak_memory_bytes();
@@ -123,7 +146,12 @@ fn peak_memory_bytes() -> Option<u64> {
     Some(kibibytes.trim().parse::<u64>().ok()? * 1024)
 }
 
-fn time(model: &Model, frames: usize, settings: &BackendSettings) -> Result<(Spread, Spread), InferError> {
+/// What ran, and how long it took: whole frames, the network alone.
+fn time(
+    model: &Model,
+    frames: usize,
+    settings: &BackendSettings,
+) -> Result<(&'static str, Spread, Spread), InferError> {
     let picture = CameraImage::new(RgbImage::from_fn(1280, 720, |x, y| {
         Rgb([(x % 251) as u8, (y % 241) as u8, ((x / 7 + y / 5) % 239) as u8])
     }));
@@ -132,7 +160,7 @@ fn time(model: &Model, frames: usize, settings: &BackendSettings) -> Result<(Spr
     let mut backend = open_backend(model, settings)?;
     let (input, mut outputs) = (parity::test_input(&model.spec), Vec::new());
     let network = measure(frames, || backend.run(&input, &mut outputs))?;
-    Ok((whole, network))
+    Ok((backend.name(), whole, network))
 }
 
 fn measure(frames: usize, mut once: impl FnMut() -> Result<(), InferError>) -> Result<Spread, InferError> {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::edge::detector::Detector;
 use crate::edge::infer::model::{MANIFEST, Manifest, Model};
+use crate::edge::infer::provider::Provider;
 use crate::edge::infer::{BackendChoice, BackendSettings, InferError, probe};
 use crate::failure::Failure;
 use crate::models::drive::cli::DriveArguments;
@@ -63,6 +64,10 @@ pub struct RuntimeArguments {
     /// Threads of ONNX Runtime.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     threads: u8,
+    /// Execution providers of ONNX Runtime in order of preference, with commas between: cpu, xnnpack, acl, cuda, tensorrt,
+    /// openvino. What the library lacks is skipped with a notice.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    providers: Vec<Provider>,
 }
 
 impl RuntimeArguments {
@@ -71,6 +76,7 @@ impl RuntimeArguments {
             choice,
             intra_threads: usize::from(self.threads),
             onnxruntime: self.onnxruntime.clone(),
+            providers: self.providers.clone(),
             probe_program: None,
         }
     }
@@ -181,6 +187,10 @@ pub struct BenchArguments {
     /// The library of ONNX Runtime, or a folder that holds it; else `ORT_DYLIB_PATH` or the usual places.
     #[arg(long, value_name = "PATH")]
     onnxruntime: Option<PathBuf>,
+    /// Execution providers of ONNX Runtime to measure, each for itself, with commas between: cpu, xnnpack, acl, cuda,
+    /// tensorrt, openvino. What the library lacks is said.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "cpu")]
+    providers: Vec<Provider>,
     /// Prints the result as JSON.
     #[arg(long)]
     json: bool,
@@ -197,12 +207,20 @@ impl BenchArguments {
             let settings = BackendSettings {
                 choice: backend.choice(),
                 intra_threads: threads[0],
+                providers: self.providers,
                 onnxruntime: self.onnxruntime,
                 probe_program: None,
             };
             return print_json(&bench::here(&self.models, model, frames, &settings)?);
         }
-        let job = bench::Job { folder: self.models, model: self.model, frames, threads, onnxruntime: self.onnxruntime };
+        let job = bench::Job {
+            folder: self.models,
+            model: self.model,
+            frames,
+            threads,
+            providers: self.providers,
+            onnxruntime: self.onnxruntime,
+        };
         let program = std::env::current_exe().map_err(Failure::bug)?;
         let timings = bench::bench(&job, &program).map_err(|error| match error {
             bench::BenchError::Infer(error) => error.into(),
@@ -217,7 +235,7 @@ impl BenchArguments {
 }
 
 fn print_timing(t: &bench::Timing) {
-    let head = format!("{:10} {:6} {:2} thread(s)", t.model, t.backend, t.threads);
+    let head = format!("{:10} {:12} {:2} thread(s)", t.model, t.backend, t.threads);
     match (&t.frame_milliseconds, &t.network_milliseconds) {
         (Some(frame), Some(network)) => println!(
             "{head}  frame {:6.1} ms (95 %: {:6.1})  network alone {:6.1} ms (95 %: {:6.1})  memory {}",
@@ -424,12 +442,15 @@ pub struct ProbeArguments {
     model: String,
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    #[arg(long, value_delimiter = ',')]
+    providers: Vec<Provider>,
 }
 
 impl ProbeArguments {
     fn run(self) -> Result<(), Failure> {
         let model = Model::read(&self.models, &self.model).map_err(InferError::from)?;
-        probe::run(&probe::Job { library: &self.library, model: &model, intra_threads: self.threads })?;
+        let (providers, intra_threads) = (self.providers.as_slice(), self.threads);
+        probe::run(&probe::Job { library: &self.library, model: &model, providers, intra_threads })?;
         println!("{}", probe::WORD);
         Ok(())
     }

@@ -44,6 +44,14 @@ pub struct GnssConfig {
     pub max_gap_millis: u64,
 }
 
+impl GnssConfig {
+    /// The log, where positions come from one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        Some(&self.file)
+    }
+}
+
 impl EdgeConfig {
     /// The first camera: what commands mean that work with one.
     #[must_use]

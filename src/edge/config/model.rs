@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::Table;
+use crate::edge::infer::provider::{Provider, UnknownProvider};
 use crate::edge::infer::{BackendChoice, BackendSettings};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +40,21 @@ pub(super) fn model(table: &Table) -> Option<ModelConfig> {
     let choice = table.choice("backend", &choices).or(BackendChoice::Auto);
     let threads = table.integer("threads", 1..=64_u32).or(1);
     let onnxruntime = table.path("onnxruntime").optional();
+    let providers = providers(table);
     let backend = BackendSettings {
         choice: choice?,
         intra_threads: usize::try_from(threads?).ok()?,
         onnxruntime: onnxruntime?,
+        providers: providers?,
         ..BackendSettings::default()
     };
     Some(ModelConfig { folder: folder?, name: name?, backend })
+}
+
+fn providers(table: &Table) -> Option<Vec<Provider>> {
+    let words = table.texts("providers").or(Vec::new())?;
+    let read: Result<Vec<Provider>, _> = words.iter().map(|word| word.parse()).collect();
+    read.map_err(|error: UnknownProvider| table.wrong("providers", &error.to_string())).ok()
 }
 
 #[allow(clippy::option_option, reason = "the outer None is a noted problem, the inner one an absent section")]

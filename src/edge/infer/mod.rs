@@ -10,6 +10,7 @@ pub mod model;
 #[cfg(feature = "ort")]
 mod ort;
 pub mod probe;
+pub mod provider;
 #[cfg(any(feature = "ort", feature = "tract"))]
 mod signature;
 #[cfg(feature = "tract")]
@@ -18,6 +19,7 @@ mod tract;
 use std::path::PathBuf;
 
 use self::model::{Model, ModelError};
+use self::provider::Provider;
 use crate::failure::Failure;
 
 /// Floats in row-major order.
@@ -44,7 +46,7 @@ impl Tensor {
 
 /// A loaded model.
 pub trait Backend: Send {
-    /// `ort` or `tract`.
+    /// `tract`, `ort`, or `ort+` and the provider that computes.
     fn name(&self) -> &'static str;
 
     /// Names of the graph's outputs, in its order.
@@ -67,6 +69,8 @@ pub enum BackendChoice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackendSettings {
     pub choice: BackendChoice,
+    /// Of ONNX Runtime, in order of preference; the processor stands behind them all.
+    pub providers: Vec<Provider>,
     /// More than one pays only on a machine with idle cores.
     pub intra_threads: usize,
     /// `libonnxruntime`, or a folder that holds it; `None` looks in the usual places.
@@ -77,7 +81,7 @@ pub struct BackendSettings {
 
 impl Default for BackendSettings {
     fn default() -> Self {
-        Self { choice: BackendChoice::Auto, intra_threads: 1, onnxruntime: None, probe_program: None }
+        Self { choice: BackendChoice::Auto, providers: Vec::new(), intra_threads: 1, onnxruntime: None, probe_program: None }
     }
 }
 
@@ -156,9 +160,9 @@ pub fn open_backend(model: &Model, settings: &BackendSettings) -> Result<Box<dyn
 fn open_ort(model: &Model, settings: &BackendSettings) -> Result<Box<dyn Backend>, InferError> {
     let unavailable = |reason: String| InferError::BackendUnavailable { backend: "ort", reason };
     let library = library::find(settings.onnxruntime.as_deref()).map_err(|e| unavailable(e.to_string()))?;
-    let job = probe::Job { library: &library, model, intra_threads: settings.intra_threads };
+    let job = probe::Job { library: &library, model, providers: &settings.providers, intra_threads: settings.intra_threads };
     probe::in_child(&job, settings.probe_program.as_deref()).map_err(|e| unavailable(e.to_string()))?;
-    ort::open(model, &library, settings.intra_threads)
+    ort::open(model, &library, &settings.providers, settings.intra_threads)
 }
 
 #[cfg(not(feature = "ort"))]
@@ -171,13 +175,19 @@ fn open_ort(_: &Model, _: &BackendSettings) -> Result<Box<dyn Backend>, InferErr
 fn open_ort_unprobed(
     model: &Model,
     library: &std::path::Path,
+    providers: &[Provider],
     intra_threads: usize,
 ) -> Result<Box<dyn Backend>, InferError> {
-    ort::open(model, library, intra_threads)
+    ort::open(model, library, providers, intra_threads)
 }
 
 #[cfg(not(feature = "ort"))]
-fn open_ort_unprobed(_: &Model, _: &std::path::Path, _: usize) -> Result<Box<dyn Backend>, InferError> {
+fn open_ort_unprobed(
+    _: &Model,
+    _: &std::path::Path,
+    _: &[Provider],
+    _: usize,
+) -> Result<Box<dyn Backend>, InferError> {
     Err(InferError::BackendUnavailable { backend: "ort", reason: "this program was built without it".into() })
 }
 

@@ -2,14 +2,18 @@
 //!
 //! A process holds one library and one environment for its whole life.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ::ort::environment::Environment;
+use ::ort::ep::{self, ExecutionProvider};
 use ::ort::session::Session;
+use ::ort::session::builder::SessionBuilder;
 use ::ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
 use super::model::Model;
+use super::provider::Provider;
 use super::signature::{self, Port};
 use super::{Backend, InferError, Tensor};
 
@@ -21,12 +25,36 @@ static LOADED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 struct OrtBackend {
     session: Session,
     output_names: Vec<String>,
+    provider: Provider,
 }
 
-pub(super) fn open(model: &Model, library: &Path, intra_threads: usize) -> Result<Box<dyn Backend>, InferError> {
+/// With the first of the providers that this library has and that takes the model; with the processor when none does.
+pub(super) fn open(
+    model: &Model,
+    library: &Path,
+    providers: &[Provider],
+    intra_threads: usize,
+) -> Result<Box<dyn Backend>, InferError> {
     let environment = environment(library)?;
+    for &provider in providers.iter().take_while(|provider| **provider != Provider::Cpu) {
+        match open_with(model, &environment, provider, intra_threads) {
+            Ok(backend) => return Ok(backend),
+            Err(error) => tracing::warn!(model = model.spec.name, "{provider} is skipped: {error}"),
+        }
+    }
+    open_with(model, &environment, Provider::Cpu, intra_threads)
+}
+
+fn open_with(
+    model: &Model,
+    environment: &Environment,
+    provider: Provider,
+    intra_threads: usize,
+) -> Result<Box<dyn Backend>, InferError> {
     let load = || -> ::ort::Result<Session> {
-        Session::builder(&environment)?
+        let mut builder = Session::builder(environment)?;
+        register(provider, &mut builder, intra_threads)?;
+        builder
             .with_intra_threads(intra_threads.max(1))?
             .with_inter_threads(1)?
             // Threads that spin while they wait take the core from the decoder.
@@ -35,10 +63,32 @@ pub(super) fn open(model: &Model, library: &Path, intra_threads: usize) -> Resul
             .commit_from_memory(model.bytes())
     };
     let session =
-        load().map_err(|e| InferError::Load { backend: NAME, path: model.path.clone(), reason: e.to_string() })?;
+        load().map_err(|e| InferError::Load { backend: provider.backend_name(), path: model.path.clone(), reason: e.to_string() })?;
     signature::check_inputs(&session.inputs().iter().map(port).collect::<Vec<_>>(), &model.spec)?;
     let output_names = session.outputs().iter().map(|output| output.name().to_owned()).collect();
-    Ok(Box::new(OrtBackend { session, output_names }))
+    Ok(Box::new(OrtBackend { session, output_names, provider }))
+}
+
+/// An error when the library lacks the provider or it does not start.
+fn register(provider: Provider, builder: &mut SessionBuilder, intra_threads: usize) -> ::ort::Result<()> {
+    match provider {
+        Provider::Cpu => Ok(()),
+        Provider::Xnnpack => {
+            let threads = NonZeroUsize::new(intra_threads).unwrap_or(NonZeroUsize::MIN);
+            register_this(&ep::XNNPACK::default().with_intra_op_num_threads(threads), builder)
+        }
+        Provider::Acl => register_this(&ep::ACL::default(), builder),
+        Provider::Cuda => register_this(&ep::CUDA::default(), builder),
+        Provider::TensorRt => register_this(&ep::TensorRT::default(), builder),
+        Provider::OpenVino => register_this(&ep::OpenVINO::default(), builder),
+    }
+}
+
+fn register_this<P: ExecutionProvider>(provider: &P, builder: &mut SessionBuilder) -> ::ort::Result<()> {
+    if !P::is_available()? {
+        return Err(::ort::Error::new(format!("this libonnxruntime was built without {}", P::NAME)));
+    }
+    provider.register(builder)
 }
 
 fn port(outlet: &Outlet) -> Port {
@@ -79,7 +129,7 @@ fn environment(library: &Path) -> Result<Environment, InferError> {
 
 impl Backend for OrtBackend {
     fn name(&self) -> &'static str {
-        NAME
+        self.provider.backend_name()
     }
 
     fn output_names(&self) -> &[String] {
@@ -87,6 +137,7 @@ impl Backend for OrtBackend {
     }
 
     fn run(&mut self, input: &Tensor, outputs: &mut Vec<Tensor>) -> Result<(), InferError> {
+        let backend = self.provider.backend_name();
         let mut run = || -> ::ort::Result<()> {
             let input = TensorRef::from_array_view((input.shape.as_slice(), input.data.as_slice()))?;
             let found = self.session.run(::ort::inputs![input])?;
@@ -97,6 +148,6 @@ impl Backend for OrtBackend {
             }
             Ok(())
         };
-        run().map_err(|e| InferError::Run { backend: NAME, reason: e.to_string() })
+        run().map_err(|e| InferError::Run { backend, reason: e.to_string() })
     }
 }

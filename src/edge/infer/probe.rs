@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use super::model::Model;
+use super::provider::Provider;
 use super::{InferError, Tensor, open_ort_unprobed};
 
 /// What the child prints when the model ran.
@@ -21,6 +22,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Job<'a> {
     pub library: &'a Path,
     pub model: &'a Model,
+    pub providers: &'a [Provider],
     pub intra_threads: usize,
 }
 
@@ -42,6 +44,9 @@ pub fn arguments(job: &Job<'_>) -> Vec<std::ffi::OsString> {
     arguments.push("--models".into());
     arguments.push(job.model.folder.clone().into());
     arguments.extend(["--model".into(), job.model.spec.name.clone().into(), "--threads".into(), threads.into()]);
+    if !job.providers.is_empty() {
+        arguments.extend(["--providers".into(), Provider::list(job.providers).into()]);
+    }
     arguments
 }
 
@@ -71,7 +76,7 @@ pub fn in_child(job: &Job<'_>, program: Option<&Path>) -> Result<(), ProbeError>
 
 /// The child's part: loads and runs once on a grey picture.
 pub fn run(job: &Job<'_>) -> Result<(), InferError> {
-    let mut backend = open_ort_unprobed(job.model, job.library, job.intra_threads)?;
+    let mut backend = open_ort_unprobed(job.model, job.library, job.providers, job.intra_threads)?;
     let input = Tensor::filled(&job.model.spec.input_shape(), 0.5);
     backend.run(&input, &mut Vec::new())
 }

@@ -30,6 +30,8 @@ pub struct RoadJudgeConfig {
     /// Mean score over the frames that showed its place; a frame without a detection counts as 0.
     pub min_mean_score: f32,
     pub single_frame_score: f32,
+    /// Whether pictures of damages are made.
+    pub pictures: bool,
 }
 
 impl Default for RoadJudgeConfig {
@@ -42,6 +44,7 @@ impl Default for RoadJudgeConfig {
             min_score_sum: 1.0,
             min_mean_score: 0.38,
             single_frame_score: 0.6,
+            pictures: true,
         }
     }
 }
@@ -138,7 +141,9 @@ impl RoadJudge {
         let mut seen = None;
         let mut masks = || seen.get_or_insert_with(|| look(&frame.image)).clone();
         for (one, id) in placed.iter().zip(&update.assigned) {
-            if let Some(id) = id {
+            if let Some(id) = id
+                && self.config.pictures
+            {
                 self.keep_best_view(*id, frame, one, &mut masks);
             }
         }

@@ -164,7 +164,7 @@ impl Drop for RunningPipeline {
     }
 }
 
-fn initialise() -> Result<(), String> {
+pub(super) fn initialise() -> Result<(), String> {
     static RESULT: OnceLock<Result<(), String>> = OnceLock::new();
     RESULT.get_or_init(|| gst::init().map_err(|e| format!("GStreamer does not start: {e}"))).clone()
 }

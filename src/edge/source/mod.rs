@@ -1,6 +1,8 @@
 //! Where frames come from. A source knows pictures and times; the fix is joined to a frame by its capture time.
 
 #[cfg(feature = "gstreamer")]
+pub mod bare;
+#[cfg(feature = "gstreamer")]
 pub mod gstreamer;
 pub mod images;
 
