@@ -24,6 +24,7 @@ const EDGE: &[&str] = &[
     "camera",
     "detection",
     "fix",
+    "yuv",
     "frame",
     "source",
     "infer",

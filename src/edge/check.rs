@@ -76,7 +76,10 @@ pub fn check(config: &EdgeConfig) -> Vec<Finding> {
 
 fn first_picture(config: &EdgeConfig, starts_at: OffsetDateTime) -> Result<CameraImage, SourceError> {
     let none = || SourceError::Unusable { input: "the source".into(), reason: "gives no picture".into() };
-    source::open(&config.first_camera().source, starts_at)?.next_image()?.map(|captured| captured.image).ok_or_else(none)
+    source::open(&config.first_camera().source, starts_at)?
+        .next_image()?
+        .map(|captured| captured.image)
+        .ok_or_else(none)
 }
 
 fn source_verdict(first: &Result<CameraImage, SourceError>) -> Verdict {
@@ -112,7 +115,9 @@ fn gnss_verdict(gnss: &Result<FixLog, crate::edge::fix::FixError>, starts_at: Op
 
 fn camera_verdict(config: &EdgeConfig, first: Option<&CameraImage>) -> Verdict {
     let Some(camera) = &config.first_camera().mounted else {
-        return Verdict::Warn("not measured: positions and sizes are indications; write a section [camera.NAME.mounting]".into());
+        return Verdict::Warn(
+            "not measured: positions and sizes are indications; write a section [camera.NAME.mounting]".into(),
+        );
     };
     let (width, height) = (camera.intrinsics.width_px, camera.intrinsics.height_px);
     match first {

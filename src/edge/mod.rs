@@ -37,3 +37,4 @@ pub mod source;
 pub mod spool;
 pub mod track;
 pub mod update;
+pub mod yuv;

@@ -13,6 +13,7 @@ use crate::edge::detection::BoundingBox;
 use crate::edge::frame::CameraImage;
 use crate::edge::infer::model::{ChannelOrder, Fit, InputSpec};
 use crate::edge::infer::{InferError, Tensor};
+use crate::edge::yuv::{Factors, YuvImage};
 
 /// Where a picture of one size lies in the network's input.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,30 +96,45 @@ impl Preprocessor {
 
     /// The input tensor for a picture, and where the picture lies in it.
     pub fn prepare(&mut self, image: &CameraImage) -> Result<(&Tensor, Letterbox), InferError> {
-        self.prepare_pixels(image.unredacted())
-    }
-
-    fn prepare_pixels(&mut self, pixels: &RgbImage) -> Result<(&Tensor, Letterbox), InferError> {
-        let (width_px, height_px) = pixels.dimensions();
-        let unusable = InferError::Picture { width_px, height_px };
-        let Some(letterbox) = Letterbox::new(width_px, height_px, &self.spec) else { return Err(unusable) };
+        let (width_px, height_px) = (image.width_px(), image.height_px());
+        let unusable = || InferError::Picture { width_px, height_px };
+        let letterbox = Letterbox::new(width_px, height_px, &self.spec).ok_or_else(unusable)?;
         if self.placed != Some(letterbox) {
             self.fill_with_padding();
             self.resized.resize(3 * letterbox.inner_width_px as usize * letterbox.inner_height_px as usize, 0);
             self.placed = Some(letterbox);
         }
-        let (inner_width, inner_height) = (letterbox.inner_width_px, letterbox.inner_height_px);
-        let Ok(source) = ImageRef::new(width_px, height_px, pixels.as_raw(), PixelType::U8x3) else {
-            return Err(unusable);
-        };
-        let Ok(mut target) = Image::from_slice_u8(inner_width, inner_height, &mut self.resized, PixelType::U8x3) else {
-            return Err(unusable);
-        };
-        if self.resizer.resize(&source, &mut target, &self.options).is_err() {
-            return Err(unusable);
+        match image.unredacted_planes() {
+            Some(planes) => self.shrink_planes(planes, &letterbox).ok_or_else(unusable)?,
+            None => self.shrink(image.unredacted(), &letterbox).ok_or_else(unusable)?,
         }
-        self.place(&letterbox);
         Ok((&self.input, letterbox))
+    }
+
+    fn shrink(&mut self, pixels: &RgbImage, letterbox: &Letterbox) -> Option<()> {
+        let source = ImageRef::new(pixels.width(), pixels.height(), pixels.as_raw(), PixelType::U8x3).ok()?;
+        let (inner_width, inner_height) = (letterbox.inner_width_px, letterbox.inner_height_px);
+        let mut target = Image::from_slice_u8(inner_width, inner_height, &mut self.resized, PixelType::U8x3).ok()?;
+        self.resizer.resize(&source, &mut target, &self.options).ok()?;
+        self.place(letterbox);
+        Some(())
+    }
+
+    /// Each plane is scaled for itself, and colours are converted at the network's size: half the bytes of RGB.
+    fn shrink_planes(&mut self, planes: &YuvImage, letterbox: &Letterbox) -> Option<()> {
+        let (inner_width, inner_height) = (letterbox.inner_width_px, letterbox.inner_height_px);
+        let luma_size = (planes.width_px(), planes.height_px());
+        let [chroma_u, chroma_v] = planes.chroma();
+        let sources =
+            [(planes.luma(), luma_size), (chroma_u, planes.chroma_size_px()), (chroma_v, planes.chroma_size_px())];
+        let area = inner_width as usize * inner_height as usize;
+        for (target, (source, (width, height))) in self.resized.chunks_exact_mut(area).zip(sources) {
+            let source = ImageRef::new(width, height, source, PixelType::U8).ok()?;
+            let mut target = Image::from_slice_u8(inner_width, inner_height, target, PixelType::U8).ok()?;
+            self.resizer.resize(&source, &mut target, &self.options).ok()?;
+        }
+        self.place_planes(letterbox, &planes.factors());
+        Some(())
     }
 
     fn fill_with_padding(&mut self) {
@@ -135,20 +151,10 @@ impl Preprocessor {
 
     /// Interleaved bytes → planes of floats inside the padding.
     fn place(&mut self, letterbox: &Letterbox) {
-        let (width, plane) = (self.spec.width, self.spec.width * self.spec.height);
-        let (left, top, inner_width) =
-            (letterbox.left_px as usize, letterbox.top_px as usize, letterbox.inner_width_px as usize);
-        let (first, rest) = self.input.data.split_at_mut(plane);
-        let (green, last) = rest.split_at_mut(plane);
-        let (red, blue) = match self.spec.order {
-            ChannelOrder::Rgb => (first, last),
-            ChannelOrder::Bgr => (last, first),
-        };
         let [of_red, of_green, of_blue] = self.spec.normalisation();
-        for (row, bytes) in self.resized.chunks_exact(3 * inner_width).enumerate() {
-            let start = (top + row) * width + left;
-            let place = start..start + inner_width;
-            let (red, green, blue) = (&mut red[place.clone()], &mut green[place.clone()], &mut blue[place]);
+        let inner_width = letterbox.inner_width_px as usize;
+        let rows = inner_rows(&self.spec, &mut self.input, letterbox);
+        for ([red, green, blue], bytes) in rows.zip(self.resized.chunks_exact(3 * inner_width)) {
             for (((rgb, r), g), b) in bytes.chunks_exact(3).zip(red).zip(green).zip(blue) {
                 *r = f32::from(rgb[0]) * of_red.0 + of_red.1;
                 *g = f32::from(rgb[1]) * of_green.0 + of_green.1;
@@ -156,6 +162,47 @@ impl Preprocessor {
             }
         }
     }
+
+    /// Planes of luma and chroma at the inner size → planes of floats inside the padding.
+    fn place_planes(&mut self, letterbox: &Letterbox, factors: &Factors) {
+        let [of_red, of_green, of_blue] = self.spec.normalisation();
+        let inner_width = letterbox.inner_width_px as usize;
+        let area = inner_width * letterbox.inner_height_px as usize;
+        let (luma, chroma) = self.resized.split_at(area);
+        let (chroma_u, chroma_v) = chroma.split_at(area);
+        let bytes = luma.chunks_exact(inner_width).zip(chroma_u.chunks_exact(inner_width));
+        let bytes = bytes.zip(chroma_v.chunks_exact(inner_width));
+        let rows = inner_rows(&self.spec, &mut self.input, letterbox);
+        for ([red, green, blue], ((luma, chroma_u), chroma_v)) in rows.zip(bytes) {
+            let values = luma.iter().zip(chroma_u).zip(chroma_v);
+            for ((((&y, &u), &v), r), (g, b)) in values.zip(red).zip(green.iter_mut().zip(blue)) {
+                let rgb = factors.rgb(y, u, v);
+                *r = rgb[0] * of_red.0 + of_red.1;
+                *g = rgb[1] * of_green.0 + of_green.1;
+                *b = rgb[2] * of_blue.0 + of_blue.1;
+            }
+        }
+    }
+}
+
+/// The rows of the input's red, green and blue planes that lie inside the padding, from the top.
+fn inner_rows<'i>(
+    spec: &InputSpec,
+    input: &'i mut Tensor,
+    letterbox: &Letterbox,
+) -> impl Iterator<Item = [&'i mut [f32]; 3]> {
+    let (left, inner_width) = (letterbox.left_px as usize, letterbox.inner_width_px as usize);
+    let (width, top) = (spec.width, letterbox.top_px as usize);
+    let (first, rest) = input.data.split_at_mut(spec.width * spec.height);
+    let (green, last) = rest.split_at_mut(spec.width * spec.height);
+    let (red, blue) = match spec.order {
+        ChannelOrder::Rgb => (first, last),
+        ChannelOrder::Bgr => (last, first),
+    };
+    let rows = red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width)).zip(blue.chunks_exact_mut(width));
+    rows.skip(top)
+        .take(letterbox.inner_height_px as usize)
+        .map(move |((red, green), blue)| [red, green, blue].map(|row| &mut row[left..left + inner_width]))
 }
 
 #[cfg(test)]
@@ -179,24 +226,47 @@ mod tests {
     fn the_picture_is_centred_the_rest_is_padding_and_channels_stand_in_order() {
         let picture = RgbImage::from_pixel(100, 50, Rgb([10, 20, 30]));
         let mut rgb = Preprocessor::new(spec(64, 64, ChannelOrder::Rgb));
-        let (input, _) = rgb.prepare_pixels(&picture).unwrap();
+        let (input, _) = rgb.prepare(&CameraImage::new(picture.clone())).unwrap();
         assert_eq!(at(input, 0, 0), [114.0; 3]);
         assert_eq!(at(input, 31, 15), [114.0; 3]);
         assert_eq!(at(input, 0, 16), [10.0, 20.0, 30.0]);
         assert_eq!(at(input, 63, 47), [10.0, 20.0, 30.0]);
         assert_eq!(at(input, 63, 48), [114.0; 3]);
         let mut bgr = Preprocessor::new(spec(64, 64, ChannelOrder::Bgr));
-        let (input, _) = bgr.prepare_pixels(&picture).unwrap();
+        let (input, _) = bgr.prepare(&CameraImage::new(picture.clone())).unwrap();
         assert_eq!(at(input, 0, 16), [30.0, 20.0, 10.0]);
     }
 
     #[test]
     fn a_picture_of_another_size_leaves_nothing_of_the_one_before() {
         let mut reused = Preprocessor::new(spec(64, 64, ChannelOrder::Rgb));
-        reused.prepare_pixels(&RgbImage::from_pixel(50, 100, Rgb([255, 255, 255]))).unwrap();
+        reused.prepare(&CameraImage::new(RgbImage::from_pixel(50, 100, Rgb([255, 255, 255])))).unwrap();
         let wide = RgbImage::from_fn(90, 41, |x, y| Rgb([x as u8, y as u8, 7]));
         let mut fresh = Preprocessor::new(spec(64, 64, ChannelOrder::Rgb));
-        assert_eq!(reused.prepare_pixels(&wide).unwrap().0, fresh.prepare_pixels(&wide).unwrap().0);
+        assert_eq!(
+            reused.prepare(&CameraImage::new(wide.clone())).unwrap().0,
+            fresh.prepare(&CameraImage::new(wide.clone())).unwrap().0
+        );
+    }
+
+    #[test]
+    fn planes_give_what_their_picture_gives() {
+        let plane = |width: u32, height: u32, step: f32| -> Vec<u8> {
+            let value = |x: u32, y: u32| 128.0 + 60.0 * ((x as f32 * step).sin() + (y as f32 * step).cos()) / 2.0;
+            (0..width * height).map(|i| value(i % width, i / width) as u8).collect()
+        };
+        let planes = [plane(101, 57, 0.1), plane(51, 29, 0.07), plane(51, 29, 0.13)];
+        let planes = YuvImage::new((101, 57), planes, crate::edge::yuv::YuvMatrix::bt709(false)).unwrap();
+        for order in [ChannelOrder::Rgb, ChannelOrder::Bgr] {
+            let (mut first, mut second) =
+                (Preprocessor::new(spec(64, 48, order)), Preprocessor::new(spec(64, 48, order)));
+            let from_planes = first.prepare(&CameraImage::from_yuv(planes.clone())).unwrap().0;
+            let from_rgb = second.prepare(&CameraImage::new(planes.to_rgb())).unwrap().0;
+            let off: Vec<f32> = from_planes.data.iter().zip(&from_rgb.data).map(|(a, b)| (a - b).abs()).collect();
+            // Chroma is scaled up smoothly here and stands in steps there.
+            assert!(off.iter().sum::<f32>() / (off.len() as f32) < 1.0, "{order:?}");
+            assert!(off.iter().all(|off| *off < 12.0), "{order:?} {:?}", off.iter().copied().fold(0.0, f32::max));
+        }
     }
 
     #[test]
@@ -204,7 +274,7 @@ mod tests {
         // Left half black, right half white, on a picture that must shrink and be padded at top and bottom.
         let picture = RgbImage::from_fn(1280, 720, |x, _| if x < 400 { Rgb([0; 3]) } else { Rgb([255; 3]) });
         let mut preprocessor = Preprocessor::new(spec(512, 320, ChannelOrder::Rgb));
-        let (input, letterbox) = preprocessor.prepare_pixels(&picture).unwrap();
+        let (input, letterbox) = preprocessor.prepare(&CameraImage::new(picture.clone())).unwrap();
         let edge = letterbox.input_from_image(&BoundingBox::new(400.0, 0.0, 1280.0, 720.0).unwrap())[0];
         let row: Vec<f32> = (0..512).map(|x| at(input, x, 160)[0]).collect();
         // The dark part's width in input pixels, by area.
@@ -222,7 +292,7 @@ mod tests {
                 std: [1.0, 2.0, 3.0],
                 ..spec(64, 64, order)
             });
-            let (input, _) = preprocessor.prepare_pixels(&picture).unwrap();
+            let (input, _) = preprocessor.prepare(&CameraImage::new(picture.clone())).unwrap();
             let outside = if order == ChannelOrder::Rgb { [56.5, 28.25, 18.0] } else { [18.0, 28.25, 56.5] };
             for (place, expected) in [((0, 16), inside), ((0, 0), outside)] {
                 let found = at(input, place.0, place.1);
@@ -240,13 +310,16 @@ mod tests {
         assert_eq!(letterbox.image_from_input([16.0, 16.0, 32.0, 32.0]), Some(image));
         let picture = RgbImage::from_pixel(128, 32, Rgb([10, 20, 30]));
         let mut preprocessor = Preprocessor::new(stretched);
-        assert_eq!(at(preprocessor.prepare_pixels(&picture).unwrap().0, 0, 0), [10.0, 20.0, 30.0]);
+        assert_eq!(at(preprocessor.prepare(&CameraImage::new(picture.clone())).unwrap().0, 0, 0), [10.0, 20.0, 30.0]);
     }
 
     #[test]
     fn an_empty_picture_is_refused() {
         let mut preprocessor = Preprocessor::new(spec(64, 64, ChannelOrder::Rgb));
-        assert!(matches!(preprocessor.prepare_pixels(&RgbImage::new(0, 10)), Err(InferError::Picture { .. })));
+        assert!(matches!(
+            preprocessor.prepare(&CameraImage::new(RgbImage::new(0, 10))),
+            Err(InferError::Picture { .. })
+        ));
     }
 
     proptest! {

@@ -183,7 +183,11 @@ impl Meter {
     fn result(&self) -> Result<Measured, Failure> {
         let frames = self.seen.saturating_sub(WARM_UP);
         if frames == 0 {
-            return Err(Failure::data(format!("the video has {} frames; at least {} are needed", self.seen, WARM_UP + 1)));
+            return Err(Failure::data(format!(
+                "the video has {} frames; at least {} are needed",
+                self.seen,
+                WARM_UP + 1
+            )));
         }
         let took = self.at.saturating_sub(self.begun_at);
         Ok(Measured { frames, cpu_milliseconds_per_frame: took.as_secs_f64() * 1e3 / frames as f64 })

@@ -7,8 +7,8 @@ pub mod spool;
 use std::path::{Path, PathBuf};
 
 pub use self::camera::{CameraConfig, FramePolicy, MountedCamera, assumed_camera};
-use self::model::{model, shadow, update};
 pub use self::model::{ModelConfig, ShadowConfig, UpdateConfig};
+use self::model::{model, shadow, update};
 use self::spool::spool;
 pub use self::spool::{SecretError, SpoolConfig};
 use crate::config::{ConfigError, Table};

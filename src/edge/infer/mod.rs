@@ -81,7 +81,13 @@ pub struct BackendSettings {
 
 impl Default for BackendSettings {
     fn default() -> Self {
-        Self { choice: BackendChoice::Auto, providers: Vec::new(), intra_threads: 1, onnxruntime: None, probe_program: None }
+        Self {
+            choice: BackendChoice::Auto,
+            providers: Vec::new(),
+            intra_threads: 1,
+            onnxruntime: None,
+            probe_program: None,
+        }
     }
 }
 
@@ -160,7 +166,8 @@ pub fn open_backend(model: &Model, settings: &BackendSettings) -> Result<Box<dyn
 fn open_ort(model: &Model, settings: &BackendSettings) -> Result<Box<dyn Backend>, InferError> {
     let unavailable = |reason: String| InferError::BackendUnavailable { backend: "ort", reason };
     let library = library::find(settings.onnxruntime.as_deref()).map_err(|e| unavailable(e.to_string()))?;
-    let job = probe::Job { library: &library, model, providers: &settings.providers, intra_threads: settings.intra_threads };
+    let job =
+        probe::Job { library: &library, model, providers: &settings.providers, intra_threads: settings.intra_threads };
     probe::in_child(&job, settings.probe_program.as_deref()).map_err(|e| unavailable(e.to_string()))?;
     ort::open(model, &library, &settings.providers, settings.intra_threads)
 }
@@ -182,12 +189,7 @@ fn open_ort_unprobed(
 }
 
 #[cfg(not(feature = "ort"))]
-fn open_ort_unprobed(
-    _: &Model,
-    _: &std::path::Path,
-    _: &[Provider],
-    _: usize,
-) -> Result<Box<dyn Backend>, InferError> {
+fn open_ort_unprobed(_: &Model, _: &std::path::Path, _: &[Provider], _: usize) -> Result<Box<dyn Backend>, InferError> {
     Err(InferError::BackendUnavailable { backend: "ort", reason: "this program was built without it".into() })
 }
 

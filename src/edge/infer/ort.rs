@@ -62,8 +62,11 @@ fn open_with(
             .with_inter_op_spinning(false)?
             .commit_from_memory(model.bytes())
     };
-    let session =
-        load().map_err(|e| InferError::Load { backend: provider.backend_name(), path: model.path.clone(), reason: e.to_string() })?;
+    let session = load().map_err(|e| InferError::Load {
+        backend: provider.backend_name(),
+        path: model.path.clone(),
+        reason: e.to_string(),
+    })?;
     signature::check_inputs(&session.inputs().iter().map(port).collect::<Vec<_>>(), &model.spec)?;
     let output_names = session.outputs().iter().map(|output| output.name().to_owned()).collect();
     Ok(Box::new(OrtBackend { session, output_names, provider }))

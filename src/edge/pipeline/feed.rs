@@ -138,7 +138,8 @@ pub(super) fn feed<E>(
             }
         };
         slots.close();
-        let panicked = || SourceError::Interrupted { input: "a camera".into(), reason: "its thread panicked, a bug".into() };
+        let panicked =
+            || SourceError::Interrupted { input: "a camera".into(), reason: "its thread panicked, a bug".into() };
         let read = readers.into_iter().map(|reader| reader.join().unwrap_or_else(|_| Err(panicked()))).collect();
         stepped.map(|()| read)
     })

@@ -42,7 +42,9 @@ impl BareDecoder {
         match self.pictures.try_pull_sample(patience) {
             Some(_) => Ok(true),
             None if self.pictures.is_eos() => Ok(false),
-            None => Err(SourceError::Interrupted { input: self.input.clone(), reason: "gave no picture for 10 s".into() }),
+            None => {
+                Err(SourceError::Interrupted { input: self.input.clone(), reason: "gave no picture for 10 s".into() })
+            }
         }
     }
 }
