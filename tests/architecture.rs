@@ -21,9 +21,11 @@ const TOP: &[&[&str]] = &[
 
 /// Inside `edge`, in order. `locate` stands before `track` because tracks live on the ground.
 const EDGE: &[&str] = &[
+    "device_clock",
     "camera",
     "detection",
     "fix",
+    "zones",
     "frame",
     "source",
     "infer",
