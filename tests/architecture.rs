@@ -21,10 +21,12 @@ const TOP: &[&[&str]] = &[
 
 /// Inside `edge`, in order. `locate` stands before `track` because tracks live on the ground.
 const EDGE: &[&str] = &[
+    "device_clock",
     "camera",
     "detection",
     "fix",
     "yuv",
+    "zones",
     "frame",
     "source",
     "infer",

@@ -30,6 +30,7 @@ mod models_eval;
 mod openapi;
 mod own_model;
 mod pass_restart;
+mod position;
 mod privacy;
 mod real_drives;
 mod schema_compat;

@@ -139,6 +139,7 @@ impl Drive {
                 speed_metres_per_second: speed,
                 heading_degrees: heading,
                 accuracy_metres: accuracy,
+                bridged_millis: 0,
             });
         }
         fixes

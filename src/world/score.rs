@@ -172,6 +172,7 @@ mod tests {
                     speed_metres_per_second: 10.0,
                     heading_degrees: 90.0,
                     accuracy_metres: 1.0,
+                    bridged_millis: 0,
                 })
                 .collect()
         };

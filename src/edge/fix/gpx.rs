@@ -34,6 +34,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Vec<RawFix>, ReadReport), String> {
             speed_metres_per_second: point.speed,
             course_degrees: None,
             hdop: point.hdop,
+            stated_accuracy_metres: None,
         });
     }
     Ok((fixes, report))

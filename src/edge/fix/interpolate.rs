@@ -37,6 +37,7 @@ fn between(a: &Fix, b: &Fix, at: OffsetDateTime) -> Fix {
         speed_metres_per_second: mix(a.speed_metres_per_second, b.speed_metres_per_second),
         heading_degrees: normalise_heading(a.heading_degrees + share * turn),
         accuracy_metres: mix(a.accuracy_metres, b.accuracy_metres).hypot(drift(whole * share.min(1.0 - share))),
+        bridged_millis: 0,
     }
 }
 
@@ -49,6 +50,7 @@ fn beyond(last: &Fix, at: OffsetDateTime) -> Fix {
         at,
         position: frame.latlon_from_local(EastNorth::new(metres * ahead.east_metres, metres * ahead.north_metres)),
         accuracy_metres: last.accuracy_metres.hypot(drift(seconds)),
+        bridged_millis: u32::try_from((at - last.at).whole_milliseconds()).unwrap_or(u32::MAX),
         ..*last
     }
 }
@@ -74,6 +76,7 @@ mod tests {
             speed_metres_per_second: 10.0,
             heading_degrees,
             accuracy_metres: 1.5,
+            bridged_millis: 0,
         }
     }
 
@@ -90,6 +93,7 @@ mod tests {
         let two = at(&fixes, START + Duration::seconds(2), Duration::seconds(3)).unwrap();
         assert!((distance_metres(fixes[0].position, two.position) - 20.0).abs() < 1e-3);
         assert!(two.accuracy_metres > fixes[0].accuracy_metres + 0.5);
+        assert_eq!((two.bridged_millis, at(&fixes, START, Duration::seconds(3)).unwrap().bridged_millis), (2000, 0));
         assert_eq!(at(&fixes, START + Duration::seconds(4), Duration::seconds(3)), None);
         assert_eq!(at(&fixes, START - Duration::seconds(1), Duration::seconds(3)), None);
         assert!(at(&fixes, START + Duration::seconds(8), Duration::seconds(3)).is_some());

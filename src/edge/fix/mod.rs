@@ -1,20 +1,27 @@
 //! Where the vehicle was: fixes from GNSS and their interpolation to a frame's capture time.
 //!
-//! [`FixLog`] reads NMEA 0183 or GPX files; which of the two is decided by the content. Lines that cannot be used are
-//! counted and the first few named in a [`ReadReport`]; a log without any usable fix is an error.
+//! [`Positions`] is where a pipeline asks. [`FixLog`] reads NMEA 0183 or GPX files; which of the two is decided by the
+//! content. Lines that cannot be used are counted and the first few named in a [`ReadReport`]; a log without any usable
+//! fix is an error. [`live`] hears a receiver (gpsd, a serial port, TCP) and lets only fixes in that pass its `gate`.
 //!
 //! Accuracy: one sigma per axis = HDOP × UERE / √2, because HDOP relates the range error to both horizontal axes
 //! together (Kaplan & Hegarty, *Understanding GPS/GNSS*, ch. 11). [`RANGE_ERROR_METRES`] is 2.6 m: the value at which
 //! an open sky (HDOP 0.7) gives the 1.5 m CEP that data sheets of single-band receivers with corrections claim.
 
+mod gate;
 pub mod gpx;
 mod interpolate;
+pub mod live;
 pub mod nmea;
+mod positions;
+pub mod settings;
 
 use std::path::{Path, PathBuf};
 
 use time::OffsetDateTime;
 
+pub use self::gate::Refusal;
+pub use self::positions::{PositionCounts, PositionState, Positions, Reception};
 use crate::geo::{LatLon, LocalFrame};
 
 /// User equivalent range error, one sigma.
@@ -38,6 +45,9 @@ pub struct Fix {
     pub heading_degrees: f64,
     /// One sigma, horizontal, per axis.
     pub accuracy_metres: f64,
+    /// For how long the last fix was carried on at constant velocity to get here; 0 at a fix and between two of them.
+    /// Live, a little is usual: the receiver's interval and its latency. More is a bridged outage.
+    pub bridged_millis: u32,
 }
 
 /// A fix as a log states it: speed and course may be missing.
@@ -48,6 +58,15 @@ pub(in crate::edge::fix) struct RawFix {
     pub speed_metres_per_second: Option<f64>,
     pub course_degrees: Option<f64>,
     pub hdop: Option<f64>,
+    /// One sigma per axis as the receiver estimates it; taken where it says nothing about its dilution.
+    pub stated_accuracy_metres: Option<f64>,
+}
+
+impl RawFix {
+    fn accuracy_metres(&self) -> f64 {
+        let stated = self.stated_accuracy_metres.filter(|_| self.hdop.is_none());
+        stated.unwrap_or_else(|| accuracy_metres(self.hdop.unwrap_or(TYPICAL_HDOP)))
+    }
 }
 
 /// What was found in a log and what had to be left out.
@@ -207,7 +226,8 @@ fn complete(mut raw: Vec<RawFix>) -> Vec<Fix> {
             position: fix.position,
             speed_metres_per_second: speed,
             heading_degrees: 0.0,
-            accuracy_metres: accuracy_metres(fix.hdop.unwrap_or(TYPICAL_HDOP)),
+            accuracy_metres: fix.accuracy_metres(),
+            bridged_millis: 0,
         });
     }
     // A log that starts at standstill takes the heading with which the vehicle first drives off.

@@ -1,4 +1,4 @@
-//! Fixes from an NMEA 0183 log.
+//! Fixes from NMEA 0183, line by line or a whole log.
 //!
 //! RMC gives date, time, position, speed and course; the GGA of the same second fraction adds the dilution of
 //! precision. A GGA alone gives no date, so it never makes a fix by itself. Other sentences are read over.
@@ -13,11 +13,67 @@ use crate::geo::LatLon;
 
 const METRES_PER_SECOND_PER_KNOT: f64 = 1852.0 / 3600.0;
 
-/// All usable fixes, in the order of the log, and what was left out.
+/// What one line says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Sentence {
+    Rmc(RawFix),
+    /// RMC of a receiver that has no fix.
+    NoFix,
+    Gga {
+        time: Time,
+        hdop: f64,
+        satellites: Option<u32>,
+    },
+    /// A sentence of no use here, or a GGA without a fix.
+    Other,
+}
+
+/// Reads one line without its end; `Err` says what is wrong with it.
 #[allow(
     clippy::default_trait_access,
     reason = "the default day and time are those of a crate that is not ours to name"
 )]
+pub(super) fn read(line: &str) -> Result<Sentence, String> {
+    if !is_wanted(line) {
+        let is_sentence = line.starts_with('$') || line.starts_with('!');
+        return if is_sentence { Ok(Sentence::Other) } else { Err("is no NMEA sentence".into()) };
+    }
+    match parse_str(line).map_err(|error| plain_reason(&error))? {
+        ParseResult::RMC(rmc) => {
+            if rmc.status_of_fix == RmcStatusOfFix::Invalid {
+                return Ok(Sentence::NoFix);
+            }
+            let at = rmc.fix_date.zip(rmc.fix_time).and_then(|(date, time)| {
+                let days = date.signed_duration_since(Default::default()).num_days();
+                let midnight = OffsetDateTime::UNIX_EPOCH.checked_add(time::Duration::days(days))?;
+                midnight.checked_add(since_midnight(time.signed_duration_since(Default::default()).num_milliseconds()))
+            });
+            let position = rmc.lat.zip(rmc.lon).and_then(|(lat, lon)| LatLon::new(lat, lon));
+            let (Some(at), Some(position)) = (at, position) else {
+                return Err("RMC lacks its date, time or position".into());
+            };
+            Ok(Sentence::Rmc(RawFix {
+                at,
+                position,
+                speed_metres_per_second: rmc
+                    .speed_over_ground
+                    .map(|knots| f64::from(knots) * METRES_PER_SECOND_PER_KNOT),
+                course_degrees: rmc.true_course.map(f64::from),
+                hdop: None,
+                stated_accuracy_metres: None,
+            }))
+        }
+        ParseResult::GGA(gga) => {
+            let usable = gga.fix_type.is_some_and(|kind| kind != FixType::Invalid);
+            let (true, Some(time), Some(hdop)) = (usable, gga.fix_time, gga.hdop) else { return Ok(Sentence::Other) };
+            let since = since_midnight(time.signed_duration_since(Default::default()).num_milliseconds());
+            Ok(Sentence::Gga { time: Time::MIDNIGHT + since, hdop: f64::from(hdop), satellites: gga.fix_satellites })
+        }
+        _ => Ok(Sentence::Other),
+    }
+}
+
+/// All usable fixes, in the order of the log, and what was left out.
 pub(super) fn parse(text: &str) -> (Vec<RawFix>, ReadReport) {
     let mut report = ReadReport::default();
     let mut fixes: Vec<RawFix> = Vec::new();
@@ -28,48 +84,12 @@ pub(super) fn parse(text: &str) -> (Vec<RawFix>, ReadReport) {
             continue;
         }
         report.read += 1;
-        if !is_wanted(line) {
-            if !line.starts_with('$') && !line.starts_with('!') {
-                report.skip(number, "is no NMEA sentence");
-            }
-            continue;
-        }
-        match parse_str(line) {
-            Ok(ParseResult::RMC(rmc)) => {
-                if rmc.status_of_fix == RmcStatusOfFix::Invalid {
-                    report.skip(number, "RMC says its fix is not valid");
-                    continue;
-                }
-                let at = rmc.fix_date.zip(rmc.fix_time).and_then(|(date, time)| {
-                    let days = date.signed_duration_since(Default::default()).num_days();
-                    let midnight = OffsetDateTime::UNIX_EPOCH.checked_add(time::Duration::days(days))?;
-                    midnight
-                        .checked_add(since_midnight(time.signed_duration_since(Default::default()).num_milliseconds()))
-                });
-                let position = rmc.lat.zip(rmc.lon).and_then(|(lat, lon)| LatLon::new(lat, lon));
-                let (Some(at), Some(position)) = (at, position) else {
-                    report.skip(number, "RMC lacks its date, time or position");
-                    continue;
-                };
-                fixes.push(RawFix {
-                    at,
-                    position,
-                    speed_metres_per_second: rmc
-                        .speed_over_ground
-                        .map(|knots| f64::from(knots) * METRES_PER_SECOND_PER_KNOT),
-                    course_degrees: rmc.true_course.map(f64::from),
-                    hdop: None,
-                });
-            }
-            Ok(ParseResult::GGA(gga)) => {
-                let usable = gga.fix_type.is_some_and(|kind| kind != FixType::Invalid);
-                if let (true, Some(time), Some(hdop)) = (usable, gga.fix_time, gga.hdop) {
-                    let since = since_midnight(time.signed_duration_since(Default::default()).num_milliseconds());
-                    dilutions.push((Time::MIDNIGHT + since, f64::from(hdop)));
-                }
-            }
-            Ok(_) => {}
-            Err(error) => report.skip(number, plain_reason(&error)),
+        match read(line) {
+            Ok(Sentence::Rmc(fix)) => fixes.push(fix),
+            Ok(Sentence::NoFix) => report.skip(number, "RMC says its fix is not valid"),
+            Ok(Sentence::Gga { time, hdop, .. }) => dilutions.push((time, hdop)),
+            Ok(Sentence::Other) => {}
+            Err(reason) => report.skip(number, reason),
         }
     }
     join_dilutions(&mut fixes, &dilutions);

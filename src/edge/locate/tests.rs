@@ -88,6 +88,7 @@ fn ahead_and_left_turn_with_the_heading() {
         speed_metres_per_second: 10.0,
         heading_degrees: 0.0,
         accuracy_metres: 0.5,
+        bridged_millis: 0,
     };
     assert!(latlon_from_ground(&fix, antenna, point).lat > 50.0);
 }

@@ -96,6 +96,7 @@ mod tests {
             speed_metres_per_second: speed,
             heading_degrees: 90.0,
             accuracy_metres: 1.5,
+            bridged_millis: 0,
         }
     }
 

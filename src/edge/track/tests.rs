@@ -67,6 +67,7 @@ fn drive(things: &[Thing], heading: f64, frames_per_second: f64, seed: u64, drif
             speed_metres_per_second: speed,
             heading_degrees: heading,
             accuracy_metres: 0.5,
+            bridged_millis: 0,
         };
         let detections: Vec<_> =
             things.iter().filter_map(|t| detect(&camera, t, at, heading, missed_share, &mut dice)).collect();
@@ -197,6 +198,7 @@ fn frames_of_a_pothole() -> Vec<(Frame, [(DamageClass, Detection); 1])> {
         speed_metres_per_second: 0.0,
         heading_degrees: 0.0,
         accuracy_metres: 0.5,
+        bridged_millis: 0,
     };
     let ahead = GroundPoint { forward_metres: 7.0, left_metres: 0.0 };
     let box_in_image = crate::edge::locate::tests::box_of_ellipse(&camera(), ahead, 0.8, 0.6).unwrap();
@@ -254,6 +256,7 @@ fn what_is_seen_once_and_dimly_is_no_sighting() {
         speed_metres_per_second: 10.0,
         heading_degrees: 0.0,
         accuracy_metres: 0.5,
+        bridged_millis: 0,
     };
     let frame = Frame {
         sequence: 0,

@@ -100,6 +100,7 @@ pub(super) mod tests {
             speed_metres_per_second,
             heading_degrees,
             accuracy_metres: 1.0,
+            bridged_millis: 0,
         }
     }
 
