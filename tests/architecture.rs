@@ -38,6 +38,8 @@ const EDGE: &[&str] = &[
     "track",
     "judge",
     "danger",
+    "cell",
+    "coverage",
     "report",
     "pass",
     "batch",

@@ -39,7 +39,7 @@ fn reports(secrets: &[DeviceSecret]) -> Vec<(usize, Event)> {
             }
             let number = 1000 * (1 + device as u32) + place;
             let mut seen = if place == 7 { danger(number) } else { event(number) };
-            let damage = seen.data.damage_mut();
+            let damage = seen.data.damage_mut().unwrap();
             // A row of holes, so near to one another that what joins two neighbourhoods may go.
             damage.position = LatLon { lat: 51.5 + 0.000_02 * f64::from(place), lon: 8.1 + 0.000_003 * device as f64 };
             damage.pass = PassTag(format!("{device}-{}", place / 5));
@@ -130,7 +130,7 @@ async fn both_shares_remove_exactly_the_events_of_their_device_and_no_other_pair
     let of_the_day = first_day(1).filter(|(_, e)| matches!(e.data, EventData::RoadDamage(_))).count();
     let dangers = first_day(1).count() - of_the_day;
     assert!(of_the_day > 10 && dangers == 1);
-    let told = format!("{of_the_day} sightings, {dangers} dangers, {} pictures", of_the_day + dangers);
+    let told = format!("{of_the_day} sightings, {dangers} dangers, 0 stretches, {} pictures", of_the_day + dangers);
     let only_counted = purge(&config, &shares, ["2026-03-17", "2026-03-17"], false);
     assert!(
         String::from_utf8_lossy(&only_counted.stdout).contains(&format!("would be removed: {told}")),
@@ -162,7 +162,7 @@ async fn both_shares_remove_exactly_the_events_of_their_device_and_no_other_pair
     assert_eq!(record, [format!("2026-03-17 to 2026-03-17: {told}")]);
     assert!(!DEVICES.iter().any(|name| record[0].contains(name)), "{record:?}");
     let again = purge(&config, &shares, ["2026-03-17", "2026-03-17"], true);
-    assert!(String::from_utf8_lossy(&again.stdout).contains("removed: 0 sightings, 0 dangers, 0 pictures"));
+    assert!(String::from_utf8_lossy(&again.stdout).contains("removed: 0 sightings, 0 dangers, 0 stretches, 0 pictures"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -111,7 +111,7 @@ fn driven(
     let mut source = Meanwhile { images: images(&pictures), left: before, happens: Some(happens) };
     pipeline.run(&mut source, Playback::EVERY_FRAME, &AtomicBool::new(false)).unwrap();
     let lines = fs::read_to_string(out).unwrap();
-    let damage = |line: &str| Event::from_json(line.as_bytes()).unwrap().data.damage().clone();
+    let damage = |line: &str| Event::from_json(line.as_bytes()).unwrap().data.damage().unwrap().clone();
     (lines.lines().map(damage).collect(), counters.frames.load(Ordering::Relaxed))
 }
 

@@ -12,7 +12,7 @@ use crate::schema::event::{EventData, tests as schema_tests};
 
 pub(super) fn event(evidence_bytes: Option<usize>) -> (Event, Option<Vec<u8>>) {
     let mut event = Event { id: EventId::random(), ..schema_tests::damage() };
-    event.data.damage_mut().has_evidence = evidence_bytes.is_some();
+    event.data.damage_mut().unwrap().has_evidence = evidence_bytes.is_some();
     (event, evidence_bytes.map(|n| vec![0xff; n]))
 }
 
@@ -124,7 +124,7 @@ fn sent_items_free_their_space() {
 
 fn event_of(kind: fn(RoadDamage) -> EventData) -> (Event, Option<Vec<u8>>) {
     let mut made = event(None).0;
-    made.data = kind(made.data.damage().clone());
+    made.data = kind(made.data.damage().unwrap().clone());
     (made, None)
 }
 
