@@ -66,8 +66,10 @@ proptest! {
     /// One value of a sound event becomes something else: it is refused, or what is read can be written and read again.
     #[test]
     fn a_changed_event_is_read_or_refused(
-        line in 0..8usize, at in any::<prop::sample::Index>(), number in prop::num::f64::NORMAL, kind in 0..6,
+        line in 0..8usize, at in any::<prop::sample::Index>(), steps in any::<i32>(), kind in 0..6,
     ) {
+        // A whole number of quarters: JSON writes and reads it exactly.
+        let number = f64::from(steps) / 4.0;
         let mut json: serde_json::Value = serde_json::from_str(lines().nth(line).unwrap()).unwrap();
         let mut values = Vec::new();
         places(&json, String::new(), &mut values);
