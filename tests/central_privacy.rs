@@ -93,7 +93,14 @@ async fn no_time_finer_than_the_hour_is_stored() {
     serving.finished().await.unwrap();
 
     let found = recent_times(&folder.path().join("central.sqlite")).await;
-    for column in ["sightings.hour", "dangers.hour", "coverage.hour", "evidence.received_at", "rejected.received_at", "facts.value"] {
+    for column in [
+        "sightings.hour",
+        "dangers.hour",
+        "coverage.hour",
+        "evidence.received_at",
+        "rejected.received_at",
+        "facts.value",
+    ] {
         assert!(found.iter().any(|(name, _)| name == column), "the scan did not see {column}: {found:?}");
     }
     let fine: Vec<_> = found.iter().filter(|(_, time)| time % HOUR != 0).collect();

@@ -180,7 +180,9 @@ async fn both_shares_remove_exactly_the_events_of_their_device_and_no_other_pair
     assert_eq!(record, [format!("2026-03-17 to 2026-03-17: {told}")]);
     assert!(!DEVICES.iter().any(|name| record[0].contains(name)), "{record:?}");
     let again = purge(&config, &shares, ["2026-03-17", "2026-03-17"], true);
-    assert!(String::from_utf8_lossy(&again.stdout).contains("removed: 0 sightings, 0 dangers, 0 stretches, 0 pictures"));
+    assert!(
+        String::from_utf8_lossy(&again.stdout).contains("removed: 0 sightings, 0 dangers, 0 stretches, 0 pictures")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

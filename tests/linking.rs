@@ -26,7 +26,7 @@ use umsicht::edge::mask::NoPicture;
 use umsicht::edge::publish::{BrokerConfig, Publisher};
 use umsicht::edge::report::{PassId, Reporter};
 use umsicht::edge::spool::{Draft, MIN_QUOTA_BYTES, Spool, SpoolSettings};
-use umsicht::geo::{Covariance, EastNorth, LatLon, LocalFrame};
+use umsicht::geo::{Covariance, EastNorth, LatLon, LocalFrame, direction_of};
 use umsicht::mqtt::BrokerAddress;
 use umsicht::schema::device_tag::DeviceSecret;
 use umsicht::schema::event::EventData;
@@ -54,6 +54,24 @@ const ORIGIN: LatLon = LatLon { lat: 51.57, lon: 8.11 };
 struct Seen {
     event: Event,
     at: EastNorth,
+    heading_degrees: f64,
+    ahead: EastNorth,
+    /// The first digits of its device tag and of its id, as numbers.
+    tag: u64,
+    id: u64,
+}
+
+impl Seen {
+    fn of(event: Event) -> Self {
+        let heading_degrees = match &event.data {
+            EventData::RoadCoverage(coverage) => coverage.heading_degrees,
+            data => data.damage().unwrap().heading_degrees,
+        };
+        let at = LocalFrame::at(ORIGIN).local_from_latlon(place_of(&event.data));
+        let tag = event.device_tag.as_ref().map_or(0, |tag| leading(&tag.0));
+        let id = leading(&event.id.to_string());
+        Self { at, heading_degrees, ahead: direction_of(heading_degrees), tag, id, event }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,14 +139,12 @@ async fn captured(batching: Batching) -> Option<(Truth, Vec<Seen>)> {
     for task in publishing {
         task.await.unwrap();
     }
-    let frame = LocalFrame::at(ORIGIN);
     let mut payloads = std::mem::take(&mut *arrived.lock().unwrap());
     // No connection breaks here. One that breaks sends again what was on its way, between two words about the device that it
     // was away: whoever reads both knows whose these few events are, as the guide for data protection says.
     let mut known = std::collections::HashSet::new();
     payloads.retain(|event| known.insert(event.id));
-    let seen = payloads.into_iter().map(|event| Seen { at: frame.local_from_latlon(place(&event)), event });
-    Some((truth, seen.collect()))
+    Some((truth, payloads.into_iter().map(Seen::of).collect()))
 }
 
 /// Batches begin at the same moments everywhere.
@@ -147,10 +163,6 @@ fn draft(reporter: &mut Reporter, driven: &Driven) -> Option<Draft> {
     };
     let ordinal = Some(reporter.ordinal(place_of(&data), at));
     Some(Draft { source: "/umsicht/soest".into(), time: BEGIN, ordinal, data, picture: None })
-}
-
-fn place(event: &Event) -> LatLon {
-    place_of(&event.data)
 }
 
 fn place_of(data: &EventData) -> LatLon {
@@ -175,13 +187,6 @@ fn pass(seen: &Seen) -> &PassTag {
     }
 }
 
-fn heading_degrees(seen: &Seen) -> f64 {
-    match &seen.event.data {
-        EventData::RoadCoverage(coverage) => coverage.heading_degrees,
-        data => data.damage().unwrap().heading_degrees,
-    }
-}
-
 fn sigma_metres(seen: &Seen) -> f64 {
     match &seen.event.data {
         EventData::RoadCoverage(coverage) => coverage.accuracy_metres,
@@ -196,7 +201,7 @@ fn beside_metres(seen: &Seen) -> f64 {
     let frame = LocalFrame::at(ORIGIN);
     let off = |end: LatLon| {
         let at = frame.local_from_latlon(end);
-        let along_east = (heading_degrees(seen) - 90.0).to_radians().cos().abs() > 0.7;
+        let along_east = (seen.heading_degrees - 90.0).to_radians().cos().abs() > 0.7;
         let across = if along_east { at.north_metres } else { at.east_metres };
         across - (across / BLOCK_METRES).round() * BLOCK_METRES
     };
@@ -217,7 +222,7 @@ fn ratios_within(reach_name: &str, reach: Reach, truth: &Truth, seen: &[Seen]) -
     // A rule gives each candidate a distance; the nearest is taken for the next event of the same vehicle.
     type Rule = fn(usize, &Seen, usize, &Seen) -> f64;
     // What only stretches tell counts as unlike where there is none.
-    fn of_both(a: &Seen, b: &Seen, unlike: fn(&RoadCoverage, &RoadCoverage) -> f64) -> f64 {
+    fn of_both(a: &Seen, b: &Seen, unlike: impl Fn(&RoadCoverage, &RoadCoverage) -> f64) -> f64 {
         coverage(a).zip(coverage(b)).map_or(f64::MAX, |(a, b)| unlike(a, b))
     }
     let rules: [(&'static str, Rule); 12] = [
@@ -229,8 +234,8 @@ fn ratios_within(reach_name: &str, reach: Reach, truth: &Truth, seen: &[Seen]) -
             let ordinal = |seen: &Seen| f64::from(seen.event.ordinal.map_or(0, |ordinal| ordinal.0));
             (ordinal(a) - ordinal(b)).abs()
         }),
-        ("nearest device tag", |_, a, _, b| leading(&tag(a)).abs_diff(leading(&tag(b))) as f64),
-        ("nearest id", |_, a, _, b| leading(&a.event.id.to_string()).abs_diff(leading(&b.event.id.to_string())) as f64),
+        ("nearest device tag", |_, a, _, b| a.tag.abs_diff(b.tag) as f64),
+        ("nearest id", |_, a, _, b| a.id.abs_diff(b.id) as f64),
         ("likest accuracy", |_, a, _, b| (sigma_metres(a) - sigma_metres(b)).abs()),
         ("likest usable share", |_, a, _, b| {
             let share = |coverage: &RoadCoverage| coverage.usable_metres / coverage.length_metres;
@@ -254,7 +259,8 @@ fn ratios_within(reach_name: &str, reach: Reach, truth: &Truth, seen: &[Seen]) -
         tried += 1;
         chance += own as f64 / candidates.len() as f64;
         for (name, rule) in &rules {
-            let distances: Vec<f64> = candidates.iter().map(|other| rule(at, &seen[at], *other, &seen[*other])).collect();
+            let distances: Vec<f64> =
+                candidates.iter().map(|other| rule(at, &seen[at], *other, &seen[*other])).collect();
             let least = distances.iter().copied().fold(f64::MAX, f64::min);
             let best: Vec<usize> =
                 candidates.iter().zip(&distances).filter(|(_, d)| **d <= least).map(|(other, _)| *other).collect();
@@ -284,18 +290,14 @@ fn is_straight_on(from: &Seen, to: &Seen) -> bool {
         && aside < 20.0
         && coverage(from).is_some()
         && coverage(to).is_some()
-        && (heading_degrees(from) - heading_degrees(to)).to_radians().cos() > 0.97
+        && from.ahead.east_metres * to.ahead.east_metres + from.ahead.north_metres * to.ahead.north_metres > 0.97
 }
 
 /// Distance, the part of it in the direction of travel, and the part across.
 fn from_to(from: &Seen, to: &Seen) -> (f64, f64, f64) {
     let (east, north) = (to.at.east_metres - from.at.east_metres, to.at.north_metres - from.at.north_metres);
-    let (sin, cos) = heading_degrees(from).to_radians().sin_cos();
+    let EastNorth { east_metres: sin, north_metres: cos } = from.ahead;
     (east.hypot(north), east * sin + north * cos, (east * cos - north * sin).abs())
-}
-
-fn tag(seen: &Seen) -> String {
-    seen.event.device_tag.as_ref().map(|tag| tag.0.clone()).unwrap_or_default()
 }
 
 /// Its first hexadecimal digits as a number.

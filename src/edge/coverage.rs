@@ -29,7 +29,7 @@ pub use self::policy::CoveragePolicy;
 use crate::clock::hour_of;
 use crate::edge::cell::{Cell, crossings};
 use crate::edge::fix::{Fix, STANDSTILL_METRES_PER_SECOND};
-use crate::geo::{EastNorth, LatLon, direction_of, distance_metres, heading_difference, normalise_heading};
+use crate::geo::{EastNorth, LatLon, LocalFrame, direction_of, distance_metres, heading_difference, normalise_heading};
 use crate::schema::Unusable;
 
 /// Shorter ones are noise of the receiver at a corner of a cell.
@@ -326,8 +326,14 @@ fn is_plausible(last: &Fix, fix: &Fix) -> bool {
     let metres = distance_metres(last.position, fix.position);
     let expected = 0.5 * (last.speed_metres_per_second + fix.speed_metres_per_second) * seconds;
     let slack = EXPECTED_SHARE * expected + EXPECTED_SLACK_METRES;
-    let too_short = seconds > MAX_LOOK_GAP_SECONDS && metres < expected - slack;
-    metres <= expected + slack && !too_short
+    metres <= expected + slack
+        && (seconds <= MAX_LOOK_GAP_SECONDS || metres >= expected - slack && is_straight(last, fix))
+}
+
+/// Whether the vehicle drove towards the next fix before and after.
+fn is_straight(last: &Fix, fix: &Fix) -> bool {
+    let way = LocalFrame::at(last.position).local_from_latlon(fix.position);
+    [last, fix].iter().all(|fix| heading_difference(heading_of(way), fix.heading_degrees).abs() <= TURN_DEGREES)
 }
 
 fn pieces(last: &Fix, fix: &Fix, usable: Result<(), Unusable>) -> Vec<Piece> {

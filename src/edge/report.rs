@@ -272,7 +272,8 @@ impl Reporter {
     /// The payload of a stretch: its ends are blurred and drawn into squares of its cell, its lengths rounded.
     pub fn coverage(&mut self, stretch: &Stretch, calibrated: bool) -> RoadCoverage {
         let steps = |metres: f64| to_step(metres, COVERAGE_STEP_METRES);
-        let mut unusable: BTreeMap<_, _> = stretch.unusable.iter().map(|(why, metres)| (*why, steps(*metres))).collect();
+        let mut unusable: BTreeMap<_, _> =
+            stretch.unusable.iter().map(|(why, metres)| (*why, steps(*metres))).collect();
         unusable.retain(|_, metres| *metres > 0.0);
         let usable_metres = steps(stretch.usable_metres);
         let accuracy_metres = accuracy_class_metres(stretch.accuracy_metres).hypot(END_SIGMA_METRES);

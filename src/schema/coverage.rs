@@ -126,7 +126,12 @@ pub(crate) mod tests {
             usable_metres: 60.0,
             unusable: BTreeMap::from([(Unusable::Speed, 5.0), (Unusable::Wet, 15.0)]),
             calibrated: true,
-            model: ModelRef { name: "road".into(), version: "0.1.0".into(), sha256: "ab".into(), trial_operation: false },
+            model: ModelRef {
+                name: "road".into(),
+                version: "0.1.0".into(),
+                sha256: "ab".into(),
+                trial_operation: false,
+            },
             simulated: false,
             pass: PassTag("00ff".into()),
         }

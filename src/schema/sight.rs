@@ -48,9 +48,8 @@ impl DeviceRecovered {
 
 /// A name that people can be shown.
 fn check_camera(name: &str) -> Result<(), RejectedEvent> {
-    let fine = !name.trim().is_empty()
-        && name.chars().count() <= MAX_CAMERA_CHARACTERS
-        && !name.chars().any(char::is_control);
+    let fine =
+        !name.trim().is_empty() && name.chars().count() <= MAX_CAMERA_CHARACTERS && !name.chars().any(char::is_control);
     if fine {
         Ok(())
     } else {

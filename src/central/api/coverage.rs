@@ -67,9 +67,15 @@ fn bounds(text: &str) -> Result<Bounds, String> {
     let degrees: Option<Vec<f64>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
     let bounds = degrees.and_then(|degrees| Bounds::try_from(degrees).ok());
     let is_area = |[west, south, east, north]: &Bounds| {
-        (-180.0..=180.0).contains(west) && west <= east && *east <= 180.0 && (-90.0..=90.0).contains(south) && south <= north
+        (-180.0..=180.0).contains(west)
+            && west <= east
+            && *east <= 180.0
+            && (-90.0..=90.0).contains(south)
+            && south <= north
     };
-    bounds.filter(is_area).ok_or_else(|| "bbox must be west,south,east,north in degrees: 8.05,51.55,8.15,51.60".to_owned())
+    bounds
+        .filter(is_area)
+        .ok_or_else(|| "bbox must be west,south,east,north in degrees: 8.05,51.55,8.15,51.60".to_owned())
 }
 
 fn moment(key: &str, text: &str) -> Result<OffsetDateTime, String> {

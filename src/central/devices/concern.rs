@@ -3,8 +3,8 @@
 use time::OffsetDateTime;
 
 use crate::central::model::Text;
-use crate::schema::{BlindReason, DeviceBlind, DeviceHealth};
 use crate::schema::health::ShadowHealth;
+use crate::schema::{BlindReason, DeviceBlind, DeviceHealth};
 
 /// So many boxes must have been compared, and so large a share of them must differ, before it is worth a word.
 const LEAST_COMPARED: u64 = 200;
@@ -197,8 +197,10 @@ pub fn concerns(health: &DeviceHealth) -> Vec<Concern> {
 #[must_use]
 pub fn blind(blind: &DeviceBlind) -> Concern {
     let (camera, (de, en)) = (shortened(&blind.camera), why_blind(blind.reason));
-    let text =
-        Text { de: format!("Kamera „{camera}“ ist blind: {de}."), en: format!("Camera “{camera}” is blind: {en}.") };
+    let text = Text {
+        de: format!("Kamera „{camera}“ ist blind: {de}."),
+        en: format!("Camera “{camera}” is blind: {en}."),
+    };
     Concern { problem: Problem::Blind, text, since: Some(blind.since) }
 }
 

@@ -226,7 +226,8 @@ mod tests {
         assert_eq!(devices.counts().blind, 1);
         devices.take(&name("pool"), health(0, 2));
         assert_eq!(codes().len(), 3, "an older device says nothing of its cameras in its health");
-        let sees = |camera: &str| DeviceRecovered { camera: camera.into(), reason: BlindReason::Dark, blind_seconds: 9 };
+        let sees =
+            |camera: &str| DeviceRecovered { camera: camera.into(), reason: BlindReason::Dark, blind_seconds: 9 };
         assert!(devices.take(&name("pool"), News::Recovered(sees("north"))));
         assert!(!devices.take(&name("pool"), News::Recovered(sees("north"))));
         assert_eq!(codes(), [Problem::Blind, Problem::Unbatched]);

@@ -48,7 +48,11 @@ pub struct Purged {
 /// How much, in words; not whose.
 impl fmt::Display for Purged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} sightings, {} dangers, {} stretches, {} pictures", self.sightings, self.dangers, self.stretches, self.pictures)?;
+        write!(
+            f,
+            "{} sightings, {} dangers, {} stretches, {} pictures",
+            self.sightings, self.dangers, self.stretches, self.pictures
+        )?;
         match self.stray_pictures {
             0 => Ok(()),
             strays => write!(f, ", {strays} pictures without an event"),

@@ -176,7 +176,7 @@ fn a_straight_outage_is_told_as_such_and_a_long_one_not_at_all() {
 fn a_jump_is_not_driven_and_a_clock_that_leaps_ends_the_stretch() {
     let mut drive = Drive::from(5.0, 30.0);
     drive.go(90.0, 50.0);
-    drive.east += 100.0;
+    drive.east += 60.0;
     drive.go(90.0, 50.0);
     drive.now -= Duration::hours(3);
     let told = drive.go(90.0, 50.0).end();

@@ -166,11 +166,8 @@ fn a_blind_camera_is_told_at_once_and_coverage_with_its_batch() {
     let since = schema_tests::damage().time;
     let blind = DeviceBlind { camera: "front".into(), reason: BlindReason::Covered, since };
     let recovered = DeviceRecovered { camera: "front".into(), reason: BlindReason::Covered, blind_seconds: 7 };
-    let told = [
-        EventData::RoadCoverage(coverage()),
-        EventData::DeviceBlind(blind),
-        EventData::DeviceRecovered(recovered),
-    ];
+    let told =
+        [EventData::RoadCoverage(coverage()), EventData::DeviceBlind(blind), EventData::DeviceRecovered(recovered)];
     let ids = spool.commit_encoded(told.map(operation).into()).unwrap();
     let sent: Vec<EventId> = waiting(&spool).iter().map(|item| item.id).collect();
     assert_eq!(sent, ids[1..], "in the order in which it happened");
