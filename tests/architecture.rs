@@ -41,6 +41,8 @@ const EDGE: &[&str] = &[
     "track",
     "judge",
     "danger",
+    "cell",
+    "coverage",
     "report",
     "pass",
     "batch",

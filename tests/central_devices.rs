@@ -3,7 +3,7 @@
 use umsicht::schema::event::EventData;
 use umsicht::schema::health::{DeliveryHealth, LinkHealth, SpoolHealth};
 use umsicht::schema::topic::TopicName;
-use umsicht::schema::{DeviceHealth, Event, EventKind, Topic};
+use umsicht::schema::{BlindReason, DeviceBlind, DeviceHealth, DeviceRecovered, Event, EventKind, Topic};
 
 use crate::central_service::{ask, config, event, follow, get, publish, site, started, wait_for};
 use crate::support::mosquitto::Mosquitto;
@@ -90,6 +90,44 @@ async fn no_counter_tells_how_many_devices_are_on_duty() {
     assert_eq!(serving.devices.counts().known, 1, "the states of health came too");
     stop.send(()).unwrap();
     serving.finished().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blind_camera_is_seen_at_once_and_so_is_its_recovery() {
+    let Some(broker) = Mosquitto::start(false) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (serving, stop) = started(config(&folder, broker.port())).await;
+    let address = serving.address;
+    wait_for("the broker", async || serving.ingest.is_connected()).await;
+    let mut next = follow(address);
+    let since = time::macros::datetime!(2026-03-17 09:47:11 UTC);
+    let blind = DeviceBlind { camera: "north".into(), reason: BlindReason::Covered, since };
+    let recovered = DeviceRecovered { camera: "north".into(), reason: BlindReason::Covered, blind_seconds: 42 };
+    let send = async |data: EventData| {
+        let topic = Topic::of_event(&site(), &TopicName::new("pool1").unwrap(), data.kind()).to_string();
+        publish(broker.port(), vec![(topic, Event { time: since, data, ..event(1) }.to_json())]).await;
+    };
+    wait_for("the camera to be blind", async || {
+        send(EventData::DeviceBlind(blind.clone())).await;
+        serving.devices.counts().blind == 1
+    })
+    .await;
+    next("status", r#""blind":1"#);
+    let list = json(&get(address, "/api/v1/devices").await.2);
+    let concern = &list[0]["concerns"][0];
+    assert_eq!((&list[0]["name"], &concern["code"]), (&"pool1".into(), &"blind".into()));
+    assert_eq!(concern["since"], "2026-03-17T09:47:11Z");
+    assert_eq!(concern["text"]["de"], "Kamera „north“ ist blind: verdeckt oder verschmutzt.");
+    send(EventData::DeviceRecovered(recovered)).await;
+    next("status", r#""blind":0"#);
+    assert_eq!(json(&get(address, "/api/v1/devices").await.2)[0]["concerns"], serde_json::json!([]));
+    assert_eq!(serving.store.counts().await.unwrap().rejected, 0);
+    stop.send(()).unwrap();
+    serving.finished().await.unwrap();
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!["pool1", "north"].iter().any(|name| bytes.windows(name.len()).any(|w| w == name.as_bytes())));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

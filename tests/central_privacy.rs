@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use time::{Duration, OffsetDateTime, UtcOffset};
 use umsicht::schema::{Event, Topic};
 
+use crate::central_coverage::{coverage_topic, driven};
 use crate::central_devices::{danger, danger_topic};
 use crate::central_service::{WAIT, config, damage_topic, event, publish, site, started, wait_for};
 use crate::support::mosquitto::{Mosquitto, free_port};
@@ -36,6 +37,7 @@ fn messages() -> Vec<(String, Vec<u8>)> {
         (damage_topic(), careless(event(2))),
         (picture.to_string(), vec![0xff, 0xd8, 0xff, 0xe0]),
         (danger_topic(), careless(danger(3))),
+        (coverage_topic(), careless(driven(4))),
         (damage_topic(), b"not json".to_vec()),
         (danger_topic(), b"not json".to_vec()),
         (damage_topic(), UNKNOWN_KIND.as_bytes().to_vec()),
@@ -91,7 +93,14 @@ async fn no_time_finer_than_the_hour_is_stored() {
     serving.finished().await.unwrap();
 
     let found = recent_times(&folder.path().join("central.sqlite")).await;
-    for column in ["sightings.hour", "dangers.hour", "evidence.received_at", "rejected.received_at", "facts.value"] {
+    for column in [
+        "sightings.hour",
+        "dangers.hour",
+        "coverage.hour",
+        "evidence.received_at",
+        "rejected.received_at",
+        "facts.value",
+    ] {
         assert!(found.iter().any(|(name, _)| name == column), "the scan did not see {column}: {found:?}");
     }
     let fine: Vec<_> = found.iter().filter(|(_, time)| time % HOUR != 0).collect();
@@ -137,7 +146,7 @@ async fn the_log_tells_no_event_and_no_device() {
     service.wait().unwrap();
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains("connected to the broker"), "{log}");
-    for id in [event(1).id, event(2).id, danger(3).id] {
+    for id in [event(1).id, event(2).id, danger(3).id, driven(4).id] {
         assert!(!log.contains(&id.to_string()), "{log}");
     }
     assert!(!log.contains("bus7"), "{log}");

@@ -7,13 +7,14 @@ use std::process::Output;
 use time::macros::datetime;
 use umsicht::central::message::{Message, read};
 use umsicht::central::profile::Profile;
-use umsicht::central::store::{Incoming, Store};
+use umsicht::central::store::{CoverageFilter, Incoming, Store};
 use umsicht::clock::{Clock, SimulatedClock};
 use umsicht::geo::LatLon;
 use umsicht::schema::event::EventData;
 use umsicht::schema::topic::TopicName;
 use umsicht::schema::{DeviceSecret, Event, EventId, PassTag};
 
+use crate::central_coverage::{coverage_topic, driven};
 use crate::central_devices::{danger, danger_topic};
 use crate::central_service::{ask, config, damage_topic, event, get, site, started};
 use crate::support::mosquitto::free_port;
@@ -38,11 +39,17 @@ fn reports(secrets: &[DeviceSecret]) -> Vec<(usize, Event)> {
                 continue;
             }
             let number = 1000 * (1 + device as u32) + place;
-            let mut seen = if place == 7 { danger(number) } else { event(number) };
-            let damage = seen.data.damage_mut();
-            // A row of holes, so near to one another that what joins two neighbourhoods may go.
-            damage.position = LatLon { lat: 51.5 + 0.000_02 * f64::from(place), lon: 8.1 + 0.000_003 * device as f64 };
-            damage.pass = PassTag(format!("{device}-{}", place / 5));
+            let mut seen = match place {
+                7 => danger(number),
+                12 | 13 => driven(number),
+                _ => event(number),
+            };
+            if let Some(damage) = seen.data.damage_mut() {
+                // A row of holes, so near to one another that what joins two neighbourhoods may go.
+                damage.position =
+                    LatLon { lat: 51.5 + 0.000_02 * f64::from(place), lon: 8.1 + 0.000_003 * device as f64 };
+                damage.pass = PassTag(format!("{device}-{}", place / 5));
+            }
             // Two days; the last hour of the first is another UTC day in Germany.
             seen.time = if place < 30 { datetime!(2026-03-17 23:00 UTC) } else { datetime!(2026-03-18 09:00 UTC) };
             seen.device_tag = Some(secrets[device].tag(seen.id, seen.time));
@@ -56,9 +63,14 @@ async fn fill(database: &Path, events: impl Iterator<Item = &Event>) -> Store {
     let store = Store::open(database, Profile::standard().unwrap()).await.unwrap();
     let mut batch: Vec<Incoming> = Vec::new();
     for event in events {
-        let topic = if matches!(event.data, EventData::RoadDanger(_)) { danger_topic() } else { damage_topic() };
-        let evidence = format!("umsicht/1/soest/road/evidence/{}", event.id);
-        for (topic, payload) in [(topic, event.to_json()), (evidence, vec![0xff, 0xd8, 0xff, 0xe0])] {
+        let topic = match event.data {
+            EventData::RoadDanger(_) => danger_topic(),
+            EventData::RoadCoverage(_) => coverage_topic(),
+            _ => damage_topic(),
+        };
+        let evidence = (format!("umsicht/1/soest/road/evidence/{}", event.id), vec![0xff, 0xd8, 0xff, 0xe0]);
+        let picture = event.data.damage().map(|_| evidence);
+        for (topic, payload) in [(topic, event.to_json())].into_iter().chain(picture) {
             match read(&site(), &topic, &payload) {
                 Message::Keep(incoming) => batch.push(incoming),
                 Message::Device { .. } => unreachable!("these are events"),
@@ -128,9 +140,11 @@ async fn both_shares_remove_exactly_the_events_of_their_device_and_no_other_pair
     let shares = [share("lorry", "data-protection"), share("lorry", "operations")];
     let first_day = |device: usize| reports.iter().filter(move |(d, e)| *d == device && e.time.day() == 17);
     let of_the_day = first_day(1).filter(|(_, e)| matches!(e.data, EventData::RoadDamage(_))).count();
-    let dangers = first_day(1).count() - of_the_day;
-    assert!(of_the_day > 10 && dangers == 1);
-    let told = format!("{of_the_day} sightings, {dangers} dangers, {} pictures", of_the_day + dangers);
+    let stretches = first_day(1).filter(|(_, e)| matches!(e.data, EventData::RoadCoverage(_))).count();
+    let dangers = first_day(1).count() - of_the_day - stretches;
+    assert!(of_the_day > 10 && (dangers, stretches) == (1, 2));
+    let pictures = of_the_day + dangers;
+    let told = format!("{of_the_day} sightings, {dangers} dangers, {stretches} stretches, {pictures} pictures");
     let only_counted = purge(&config, &shares, ["2026-03-17", "2026-03-17"], false);
     assert!(
         String::from_utf8_lossy(&only_counted.stdout).contains(&format!("would be removed: {told}")),
@@ -156,13 +170,19 @@ async fn both_shares_remove_exactly_the_events_of_their_device_and_no_other_pair
     assert_eq!(shown(&store).await, shown(&never).await);
     assert_ne!(shown(&store).await, before);
     assert_eq!(store.dangers(None, 1000).await.unwrap().len(), never.dangers(None, 1000).await.unwrap().len());
+    let everywhere = CoverageFilter { bounds: None, from: None, until: None, limit: 1000 };
+    let driven = store.coverage(&everywhere).await.unwrap();
+    assert_eq!(driven, never.coverage(&everywhere).await.unwrap());
+    assert_eq!(driven.len(), 2);
     let counts = (store.counts().await.unwrap(), never.counts().await.unwrap());
     assert_eq!((counts.0.sightings, counts.0.evidence), (counts.1.sightings, counts.1.evidence));
     let record = store.purges().await.unwrap();
     assert_eq!(record, [format!("2026-03-17 to 2026-03-17: {told}")]);
     assert!(!DEVICES.iter().any(|name| record[0].contains(name)), "{record:?}");
     let again = purge(&config, &shares, ["2026-03-17", "2026-03-17"], true);
-    assert!(String::from_utf8_lossy(&again.stdout).contains("removed: 0 sightings, 0 dangers, 0 pictures"));
+    assert!(
+        String::from_utf8_lossy(&again.stdout).contains("removed: 0 sightings, 0 dangers, 0 stretches, 0 pictures")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -87,7 +87,7 @@ fn a_clip_gives_the_golden_events_twice_and_on_both_backends() {
     // The golden events are worth keeping only if they are right.
     assert_eq!(events.len(), clip.patches.len());
     for (event, patch) in events.iter().zip(&clip.patches) {
-        let damage = event.data.damage();
+        let damage = event.data.damage().unwrap();
         let off_metres = umsicht::geo::distance_metres(damage.position, patch.position());
         assert_eq!(damage.class, patch.class);
         assert!(off_metres < 0.3, "{} is {off_metres:.2} m off", patch.class);

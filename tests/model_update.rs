@@ -122,7 +122,7 @@ fn driven(
     let mut source = Meanwhile { images: images(&pictures), left: before, happens: Some(happens) };
     judge_all(pipeline, folder, &mut source);
     let lines = fs::read_to_string(out).unwrap();
-    let damage = |line: &str| Event::from_json(line.as_bytes()).unwrap().data.damage().clone();
+    let damage = |line: &str| Event::from_json(line.as_bytes()).unwrap().data.damage().unwrap().clone();
     (lines.lines().map(damage).collect(), counters.frames.load(Ordering::Relaxed))
 }
 

@@ -18,6 +18,7 @@ fn every_resource_of_the_contract_is_there() {
         "evidence/{event_id}",
         "rejected",
         "dangers",
+        "coverage",
         "devices",
         "events",
     ] {

@@ -64,7 +64,7 @@ async fn arrived(collected: &Collected, count: usize) -> Vec<RoadDamage> {
         assert!(started.elapsed() < Duration::from_secs(10), "{} of {count} events came", collected.on(EVENTS).len());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let read = |payload: &Vec<u8>| Event::from_json(payload).unwrap().data.damage().clone();
+    let read = |payload: &Vec<u8>| Event::from_json(payload).unwrap().data.damage().unwrap().clone();
     collected.on(EVENTS).iter().map(read).collect()
 }
 

@@ -36,7 +36,7 @@ fn judged(folder: &Path, pictures: &Path, shadow: Option<Shadow>) -> (Vec<RoadDa
     }
     let lines = fs::read_to_string(out).unwrap();
     // Where a damage is in its pass is tagged at random.
-    let damage = |line: &str| Event::from_json(line.as_bytes()).unwrap().data.damage().clone();
+    let damage = |line: &str| Event::from_json(line.as_bytes()).unwrap().data.damage().unwrap().clone();
     (lines.lines().map(damage).collect(), frames(&counters), counts.now())
 }
 

@@ -4,7 +4,7 @@ use geojson::{Feature, FeatureCollection, GeometryValue, JsonObject, JsonValue};
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
-use super::model::{Defect, Section};
+use super::model::{Defect, DrivenStretch, Section};
 use crate::geo::LatLon;
 
 #[must_use]
@@ -52,6 +52,28 @@ pub fn sections_geojson<'s>(
         });
         let line = GeometryValue::new_line_string(section.line.iter().map(|p| lon_lat(*p)));
         feature(section.id.to_string(), line, properties)
+    }))
+}
+
+/// Neither tags nor ids of passes: who drove is nobody's business here.
+#[must_use]
+pub fn coverage_geojson(driven: &[DrivenStretch]) -> FeatureCollection {
+    collection(driven.iter().map(|driven| {
+        let coverage = &driven.coverage;
+        let properties = json!({
+            "id": driven.id.to_string(),
+            "hour": driven.hour.format(&Rfc3339).unwrap_or_default(),
+            "accuracy_metres": coverage.accuracy_metres,
+            "heading_degrees": coverage.heading_degrees,
+            "length_metres": coverage.length_metres,
+            "usable_metres": coverage.usable_metres,
+            "unusable": coverage.unusable,
+            "calibrated": coverage.calibrated,
+            "simulated": coverage.simulated,
+            "model": coverage.model,
+        });
+        let line = GeometryValue::new_line_string([coverage.from, coverage.to].map(lon_lat));
+        feature(driven.id.to_string(), line, properties)
     }))
 }
 

@@ -5,7 +5,7 @@
 //! a kind that is not known here, with a time to the second and a place.
 
 use super::devices::News;
-use super::model::{Danger, Sighting};
+use super::model::{Danger, DrivenStretch, Sighting};
 use super::store::{Incoming, Rejection};
 use crate::clock::hour_of;
 use crate::schema::event::EventData;
@@ -40,12 +40,23 @@ pub fn read(site: &TopicName, topic: &str, payload: &[u8]) -> Message {
 fn understood(site: &TopicName, topic: &str, payload: &[u8]) -> Result<Message, String> {
     let parsed: Topic = topic.parse().map_err(|_| "no topic of this system".to_owned())?;
     match parsed {
-        Topic::RoadEvent { site: of, kind } if of == *site => event(kind, payload).map(Message::Keep),
+        Topic::RoadEvent { site: of, kind } if of == *site => {
+            kept(event(kind, payload)?).map(Message::Keep).ok_or_else(|| not_read(site))
+        }
         Topic::RoadEvidence { site: of, event_id } if of == *site => {
             let evidence = Evidence::from_payload(event_id, payload.to_vec()).map_err(|e| e.to_string())?;
             Ok(Message::Keep(Incoming::Evidence(evidence)))
         }
-        Topic::DeviceEvent { site: of, kind, .. } if of == *site => event(kind, payload).map(Message::Keep),
+        Topic::DeviceEvent { site: of, kind, device } if of == *site => {
+            let event = event(kind, payload)?;
+            Ok(match event.data {
+                EventData::DeviceBlind(blind) => Message::Device { name: device, news: News::Blind(blind) },
+                EventData::DeviceRecovered(recovered) => {
+                    Message::Device { name: device, news: News::Recovered(recovered) }
+                }
+                _ => Message::Keep(kept(event).ok_or_else(|| not_read(site))?),
+            })
+        }
         Topic::DeviceHealth { site: of, device } if of == *site => {
             let health = Some(payload).filter(|p| p.len() <= MAX_HEALTH_BYTES).and_then(DeviceHealth::from_json);
             let news = health.map_or(News::Unreadable, |health| News::Health(Box::new(health)));
@@ -61,8 +72,12 @@ fn understood(site: &TopicName, topic: &str, payload: &[u8]) -> Result<Message, 
             };
             Ok(Message::Device { name: device, news })
         }
-        _ => Err(format!("not a topic that is read here for site {site}")),
+        _ => Err(not_read(site)),
     }
+}
+
+fn not_read(site: &TopicName) -> String {
+    format!("not a topic that is read here for site {site}")
 }
 
 /// The topic with `+` for the device, whether or not it is one that can be read.
@@ -102,17 +117,22 @@ fn without_values(error: RejectedEvent) -> RejectedEvent {
     }
 }
 
-fn event(kind: EventKind, payload: &[u8]) -> Result<Incoming, String> {
+fn event(kind: EventKind, payload: &[u8]) -> Result<Event, String> {
     let event = Event::from_json(payload).map_err(|e| without_values(e).to_string())?;
     if event.kind() != kind {
         return Err(format!("the topic says {} but the event says {}", kind.name(), event.kind().name()));
     }
-    Ok(incoming(event))
+    Ok(event)
 }
 
-fn incoming(event: Event) -> Incoming {
-    let (id, hour, device_tag) = (event.id, hour_of(event.time), event.device_tag);
-    match event.data {
+/// What is kept of an event; `None` for what a device tells of itself.
+fn kept(event: Event) -> Option<Incoming> {
+    let (id, hour, ordinal, device_tag) = (event.id, hour_of(event.time), event.ordinal, event.device_tag);
+    Some(match event.data {
+        EventData::DeviceBlind(_) | EventData::DeviceRecovered(_) => return None,
+        EventData::RoadCoverage(coverage) => {
+            Incoming::Coverage(Box::new(DrivenStretch { id, hour, ordinal, device_tag, coverage }))
+        }
         EventData::RoadDamage(damage) => Incoming::Sighting(Box::new(Sighting { id, hour, device_tag, damage })),
         EventData::RoadDanger(damage) => Incoming::Danger(Box::new(Danger {
             id,
@@ -131,13 +151,14 @@ fn incoming(event: Event) -> Incoming {
             device_tag,
             acknowledged: false,
         })),
-    }
+    })
 }
 
-/// The sighting in one CloudEvent, for replays; `None` for a danger, whose sighting comes by itself.
+/// The sighting in one CloudEvent, for replays; `None` for a danger, whose sighting comes by itself, and for whatever else is
+/// no sighting.
 pub fn sighting_from_json(payload: &[u8]) -> Result<Option<Sighting>, RejectedEvent> {
-    match incoming(Event::from_json(payload)?) {
-        Incoming::Sighting(sighting) => Ok(Some(*sighting)),
+    match kept(Event::from_json(payload)?) {
+        Some(Incoming::Sighting(sighting)) => Ok(Some(*sighting)),
         _ => Ok(None),
     }
 }
@@ -145,7 +166,9 @@ pub fn sighting_from_json(payload: &[u8]) -> Result<Option<Sighting>, RejectedEv
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::coverage::tests::coverage;
     use crate::schema::event::tests::damage;
+    use crate::schema::{BlindReason, DeviceBlind};
 
     fn site() -> TopicName {
         TopicName::new("soest").unwrap()
@@ -217,6 +240,26 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert_eq!(sighting_from_json(&event.to_json()), Ok(None));
+    }
+
+    #[test]
+    fn coverage_is_kept_and_a_blind_camera_is_news() {
+        let event = Event { data: EventData::RoadCoverage(coverage()), ..damage() };
+        match read(&site(), "umsicht/1/soest/road/event/road.coverage", &event.to_json()) {
+            Message::Keep(Incoming::Coverage(driven)) => {
+                assert_eq!((driven.id, driven.ordinal, &driven.coverage), (event.id, event.ordinal, &coverage()));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(sighting_from_json(&event.to_json()), Ok(None));
+        let since = time::macros::datetime!(2026-03-17 09:47:11 UTC);
+        let blind = DeviceBlind { camera: "front".into(), reason: BlindReason::Covered, since };
+        let event = Event { time: since, data: EventData::DeviceBlind(blind.clone()), ..damage() };
+        let message = read(&site(), "umsicht/1/soest/bus7/event/device.blind", &event.to_json());
+        assert_eq!(message, Message::Device { name: TopicName::new("bus7").unwrap(), news: News::Blind(blind) });
+        assert_eq!(sighting_from_json(&event.to_json()), Ok(None));
+        let (topic, reason) = rejected("umsicht/1/soest/bus7/event/device.recovered", &event.to_json());
+        assert!(topic.contains("/+/") && reason.contains("but the event says device.blind"), "{topic}: {reason}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::geo::{Covariance, LatLon};
-use crate::schema::{DamageClass, DeviceTag, EventId, ModelRef, RoadDamage};
+use crate::schema::{DamageClass, DeviceTag, EventId, ModelRef, Ordinal, RoadCoverage, RoadDamage};
 
 /// A road event as it is kept: its identity, its hour, its payload.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +46,16 @@ pub struct Danger {
     pub device_tag: Option<DeviceTag>,
     /// Whether a person has said that it was seen.
     pub acknowledged: bool,
+}
+
+/// A stretch of road that a vehicle drove, as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DrivenStretch {
+    pub id: EventId,
+    pub hour: OffsetDateTime,
+    pub ordinal: Option<Ordinal>,
+    pub device_tag: Option<DeviceTag>,
+    pub coverage: RoadCoverage,
 }
 
 /// Identity of a defect; stays the same while sightings join it.

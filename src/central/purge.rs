@@ -89,8 +89,8 @@ pub async fn purge(store: &Store, secret: &DeviceSecret, days: Days, remove: boo
     };
     let purged = store.purge(days.hours(), remove, is_meant).await?;
     if remove {
-        let Purged { sightings, dangers, pictures, stray_pictures, .. } = purged;
-        tracing::info!(from = %days.from, to = %days.to, sightings, dangers, pictures, stray_pictures, "purged");
+        let Purged { sightings, dangers, stretches, pictures, stray_pictures, .. } = purged;
+        tracing::info!(from = %days.from, to = %days.to, sightings, dangers, stretches, pictures, stray_pictures, "purged");
     }
     Ok(purged)
 }

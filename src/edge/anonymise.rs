@@ -177,7 +177,7 @@ fn border(footprint: &Footprint) -> impl Iterator<Item = GroundPoint> + use<> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::edge) mod tests {
     use super::*;
     use crate::edge::camera::{Intrinsics, Mounting};
     use proptest::prelude::*;
@@ -210,6 +210,13 @@ mod tests {
             let near = up[2] < 0.0 && footprint.distance_metres(ground) <= MARGIN_METRES;
             if near { Rgb([0, 255, 0]) } else { Rgb([255, 0, 255]) }
         }))
+    }
+
+    /// Of a damage on the road ahead.
+    pub(in crate::edge) fn picture() -> RedactedImage {
+        let camera = camera(10.0, 0.0);
+        let footprint = Footprint { near_metres: 5.0, far_metres: 9.0, right_metres: -2.0, left_metres: 2.0 };
+        redact(&poisoned(&camera, &footprint), &camera, &footprint, nobody).unwrap()
     }
 
     proptest! {
@@ -271,9 +278,7 @@ mod tests {
 
     #[test]
     fn the_jpeg_carries_pixels_alone() {
-        let camera = camera(10.0, 0.0);
-        let footprint = Footprint { near_metres: 5.0, far_metres: 9.0, right_metres: -2.0, left_metres: 2.0 };
-        let jpeg = redact(&poisoned(&camera, &footprint), &camera, &footprint, nobody).unwrap().to_jpeg().unwrap();
+        let jpeg = picture().to_jpeg().unwrap();
         assert!(jpeg.len() <= MAX_EVIDENCE_BYTES);
         let header = &jpeg[..jpeg.windows(2).position(|w| w == [0xff, 0xda]).unwrap()];
         for (name, marker) in [("Exif", 0xe1), ("IPTC", 0xed), ("comment", 0xfe)] {

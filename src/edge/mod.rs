@@ -2,15 +2,17 @@
 //!
 //! Flow, and import order:
 //! source → frame (+ fix, captured_at) → preprocess → infer → postprocess, extent → locate → anonymise → track → judge →
-//! report → pass → batch → spool → link → publish.
+//! coverage → report → pass → batch → spool → link → publish.
 
 pub mod anonymise;
 pub mod batch;
 pub mod bench;
 pub mod camera;
+pub mod cell;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod coverage;
 pub mod danger;
 pub mod detection;
 pub mod detector;

@@ -5,6 +5,8 @@
 //! about 100 m, so that tags of neighbouring cells cannot be joined into a track. The tag is the start of
 //! SHA-256(pass id ‖ cell ‖ start of the visit); whoever does not know the device's pass id can neither compute nor link tags.
 //!
+//! Coverage is told in the same cells under the same tags, see [`Reporter::coverage`].
+//!
 //! Sizes, scores, directions and covariances are rounded to what matters on a road: further digits would be a fingerprint of
 //! this vehicle's camera and receiver. What vehicles of a town have in common cannot tell them apart; one with another camera or
 //! another model can be told from the others by it.
@@ -12,7 +14,7 @@
 //! A restart in the middle of a pass, at a traffic light perhaps, shows again what stands before the vehicle. [`Memory`] is
 //! what the next run must know so that this stays one pass and is not reported twice.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Duration;
 
@@ -21,9 +23,11 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::clock::hour_of;
-use crate::edge::judge::road::Sighting;
-use crate::geo::{Covariance, LatLon, distance_metres};
-use crate::schema::{DamageClass, ModelRef, Ordinal, PassTag, RoadDamage};
+use crate::edge::cell::Cell;
+use crate::edge::coverage::Stretch;
+use crate::edge::judge::road::{Sighting, accuracy_class_metres};
+use crate::geo::{Covariance, EastNorth, LatLon, LocalFrame, distance_metres, normalise_heading};
+use crate::schema::{DamageClass, ModelRef, Ordinal, PassTag, RoadCoverage, RoadDamage};
 
 /// Random secret of one pass of a device, which is one run of it unless a restart interrupts the pass; kept on the device,
 /// never sent.
@@ -56,17 +60,12 @@ impl fmt::Debug for PassId {
     }
 }
 
-/// About 111 m × 107 m at 50° north.
-const CELL_LAT_DEGREES: f64 = 0.001;
-const CELL_LON_DEGREES: f64 = 0.0015;
 /// Coming back to a cell after so long is another visit, and running again after so long another pass.
 pub const ABSENCE: Duration = Duration::from_secs(30);
 /// For so long after a restart the vehicle may still stand before what was reported until then.
 const STILL_THERE: Duration = Duration::from_secs(120);
 /// So far apart may two runs place the same thing, beyond half its length.
 const SAME_PLACE_METRES: f64 = 1.5;
-
-type Cell = (i32, i32);
 
 /// Secret of a device for the ordinals of one batch; see [`Ordinal`]. Kept with the pass, so that a run that begins in the
 /// same hour goes on with it.
@@ -83,7 +82,7 @@ impl BatchSecret {
 
     /// The same for all that lies in one cell and one hour.
     fn ordinal(&self, cell: Cell, at: OffsetDateTime) -> Ordinal {
-        let secret = format!("{}|{}|{}|{}", self.0, cell.0, cell.1, hour_of(at).unix_timestamp());
+        let secret = format!("{}|{cell}|{}", self.0, hour_of(at).unix_timestamp());
         let digest = Sha256::digest(secret.as_bytes());
         Ordinal(u32::from_be_bytes(std::array::from_fn(|k| digest[k])))
     }
@@ -103,6 +102,14 @@ fn to_step(value: f64, step: f64) -> f64 {
     steps / (1.0 / step)
 }
 
+/// Metres of coverage are told in steps of so much.
+const COVERAGE_STEP_METRES: f64 = 5.0;
+/// So far, at most, an end of a stretch is moved in each direction before it is rounded: where on the width of the road a
+/// receiver places its vehicle is its own for minutes, and would lead from one stretch to the next.
+const END_BLUR_METRES: f64 = 4.0;
+/// One sigma of blur and rounding together: two uniform errors, of ±4 m and of ±2.8 m.
+const END_SIGMA_METRES: f64 = 2.8;
+
 /// The covariance in steps of 0.05 m², never smaller than it was: the variances go up, the correlation towards none.
 fn coarse(covariance: Covariance) -> Covariance {
     let up = |value: f64| (value * 20.0).ceil() / 20.0;
@@ -112,11 +119,6 @@ fn coarse(covariance: Covariance) -> Covariance {
         east_north: (covariance.east_north * 20.0).trunc() / 20.0 + 0.0,
         north_north: up(covariance.north_north),
     }
-}
-
-fn cell_of(position: LatLon) -> Cell {
-    let index = |value: f64, step: f64| (value / step).floor() as i32;
-    (index(position.lat, CELL_LAT_DEGREES), index(position.lon, CELL_LON_DEGREES))
 }
 
 /// What a run leaves to the next one: it reaches back no further than [`STILL_THERE`], so it is no track.
@@ -217,7 +219,7 @@ impl Reporter {
     /// See [`Ordinal`].
     #[must_use]
     pub fn ordinal(&self, position: LatLon, at: OffsetDateTime) -> Ordinal {
-        self.batch_secret.ordinal(cell_of(position), at)
+        self.batch_secret.ordinal(Cell::of(position), at)
     }
 
     /// What the next run must know when this one ends after the frame of `last_frame_at`.
@@ -259,12 +261,48 @@ impl Reporter {
             width_metres: to_step(sighting.width_metres, 0.01),
             area_square_metres: to_step(sighting.area_square_metres, 0.01),
             calibrated: sighting.calibrated,
-            pass: self.tag(cell_of(position), sighting.best_seen_at),
+            pass: self.tag(Cell::of(position), sighting.best_seen_at),
             frames_seen: sighting.frames_seen,
             model: self.model.clone(),
             simulated: self.simulated,
             has_evidence: sighting.picture.is_ok(),
         })
+    }
+
+    /// The payload of a stretch: its ends are blurred and drawn into squares of its cell, its lengths rounded.
+    pub fn coverage(&mut self, stretch: &Stretch, calibrated: bool) -> RoadCoverage {
+        let steps = |metres: f64| to_step(metres, COVERAGE_STEP_METRES);
+        let mut unusable: BTreeMap<_, _> =
+            stretch.unusable.iter().map(|(why, metres)| (*why, steps(*metres))).collect();
+        unusable.retain(|_, metres| *metres > 0.0);
+        let usable_metres = steps(stretch.usable_metres);
+        let accuracy_metres = accuracy_class_metres(stretch.accuracy_metres).hypot(END_SIGMA_METRES);
+        RoadCoverage {
+            from: self.blurred(stretch, stretch.from, "from"),
+            to: self.blurred(stretch, stretch.to, "to"),
+            accuracy_metres: to_step(accuracy_metres, 0.5),
+            heading_degrees: normalise_heading(to_step(stretch.heading_degrees, 5.0)),
+            length_metres: usable_metres + unusable.values().sum::<f64>(),
+            usable_metres,
+            unusable,
+            calibrated,
+            model: self.model.clone(),
+            simulated: self.simulated,
+            pass: self.tag(stretch.cell, stretch.driven_at),
+        }
+    }
+
+    /// By dice that only the pass knows: another time at the same place is moved another way.
+    fn blurred(&self, stretch: &Stretch, position: LatLon, end: &str) -> LatLon {
+        let driven_at = stretch.driven_at.unix_timestamp_nanos();
+        let secret = format!("{end}|{}|{}|{driven_at}", self.pass_id.as_str(), stretch.cell);
+        let digest = Sha256::digest(secret.as_bytes());
+        let moved = |at: usize| {
+            let share = f64::from(u16::from_be_bytes([digest[at], digest[at + 1]])) / f64::from(u16::MAX);
+            (2.0 * share - 1.0) * END_BLUR_METRES
+        };
+        let frame = LocalFrame::at(position);
+        stretch.cell.square_at(frame.latlon_from_local(EastNorth::new(moved(0), moved(2))))
     }
 
     fn tag(&mut self, cell: Cell, at: OffsetDateTime) -> PassTag {
@@ -274,7 +312,7 @@ impl Reporter {
         }
         visit.last_at = visit.last_at.max(at);
         let began_at = visit.began_at.unix_timestamp_nanos();
-        let secret = format!("{}|{}|{}|{began_at}", self.pass_id.as_str(), cell.0, cell.1);
+        let secret = format!("{}|{cell}|{began_at}", self.pass_id.as_str());
         let digest = Sha256::digest(secret.as_bytes());
         PassTag(format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|k| digest[k]))))
     }
@@ -285,7 +323,7 @@ mod tests {
     use super::*;
     use crate::edge::mask::NoPicture;
     use crate::geo::Covariance;
-    use crate::schema::DamageClass;
+    use crate::schema::{DamageClass, Unusable};
     use time::macros::datetime;
 
     fn sighting(lat: f64, at: OffsetDateTime) -> Sighting {
@@ -363,6 +401,45 @@ mod tests {
         let pass_after = reporter("b").in_batch_of(one.memory(START));
         assert_eq!(pass_after.ordinal(LatLon { lat: 50.0002, lon: 8.00075 }, START), at(50.0002, 0));
         assert_ne!(reporter("b").ordinal(LatLon { lat: 50.0002, lon: 8.00075 }, START), at(50.0002, 0));
+    }
+
+    fn stretch(lat: f64, at: OffsetDateTime) -> Stretch {
+        let from = LatLon { lat, lon: 8.0001 };
+        Stretch {
+            cell: Cell::of(from),
+            from,
+            to: LatLon { lon: 8.0014, ..from },
+            heading_degrees: 88.7,
+            usable_metres: 61.3,
+            unusable: BTreeMap::from([(Unusable::Wet, 31.9), (Unusable::Speed, 1.2)]),
+            accuracy_metres: 1.3,
+            driven_at: at,
+        }
+    }
+
+    #[test]
+    fn coverage_says_no_more_than_it_must_and_its_parts_are_the_whole() {
+        let told = reporter("a").coverage(&stretch(50.0005, START), true);
+        assert_eq!((told.usable_metres, told.length_metres, told.heading_degrees), (60.0, 90.0, 90.0));
+        assert_eq!(told.unusable, BTreeMap::from([(Unusable::Wet, 30.0)]));
+        assert_eq!(told.accuracy_metres, 3.5);
+        let cell = Cell::of(told.from);
+        assert_eq!((cell, cell.square_at(told.to)), (Cell::of(told.to), told.to));
+        assert!(distance_metres(told.from, stretch(50.0005, START).from) < 10.0);
+        let ends: std::collections::BTreeSet<String> = (0..50)
+            .map(|second| reporter("a").coverage(&stretch(50.0005, START + Duration::from_secs(second)), true))
+            .map(|told| told.from.lat.to_string())
+            .collect();
+        assert!(ends.len() > 1, "always at the same side of the road");
+    }
+
+    #[test]
+    fn coverage_of_a_pass_is_linked_within_its_cell_alone() {
+        let mut one = reporter("a");
+        let damage = tag(&mut one, 50.0002, START);
+        let later = START + Duration::from_secs(8);
+        assert_eq!(one.coverage(&stretch(50.0005, later), true).pass, damage);
+        assert_ne!(one.coverage(&stretch(50.0015, later), true).pass, damage);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::DamageClass;
+use super::{DamageClass, DeviceBlind, DeviceRecovered, RoadCoverage};
 use crate::clock::hour_of;
 use crate::geo::{Covariance, LatLon};
 
@@ -195,7 +195,7 @@ pub struct Event {
     pub id: EventId,
     /// The site that owns the device, as a URI reference: `/umsicht/<site>`.
     pub source: String,
-    /// Rounded to the hour for road events.
+    /// Rounded to the hour for road events, exact for those of a device.
     pub time: OffsetDateTime,
     pub ordinal: Option<Ordinal>,
     pub device_tag: Option<DeviceTag>,
@@ -209,6 +209,9 @@ pub enum EventData {
     /// A damage above the danger profile, told at once. The same sighting also comes as a damage in its batch, under another
     /// id, so that this one need not be matched with anything.
     RoadDanger(RoadDamage),
+    RoadCoverage(RoadCoverage),
+    DeviceBlind(DeviceBlind),
+    DeviceRecovered(DeviceRecovered),
 }
 
 impl EventData {
@@ -217,20 +220,47 @@ impl EventData {
         match self {
             Self::RoadDamage(_) => EventKind::RoadDamage,
             Self::RoadDanger(_) => EventKind::RoadDanger,
+            Self::RoadCoverage(_) => EventKind::RoadCoverage,
+            Self::DeviceBlind(_) => EventKind::DeviceBlind,
+            Self::DeviceRecovered(_) => EventKind::DeviceRecovered,
         }
     }
 
-    /// What was seen on the road.
+    /// The damage that was seen, whether or not it is a danger.
     #[must_use]
-    pub fn damage(&self) -> &RoadDamage {
+    pub fn damage(&self) -> Option<&RoadDamage> {
         match self {
-            Self::RoadDamage(damage) | Self::RoadDanger(damage) => damage,
+            Self::RoadDamage(damage) | Self::RoadDanger(damage) => Some(damage),
+            Self::RoadCoverage(_) | Self::DeviceBlind(_) | Self::DeviceRecovered(_) => None,
         }
     }
 
-    pub fn damage_mut(&mut self) -> &mut RoadDamage {
+    pub fn damage_mut(&mut self) -> Option<&mut RoadDamage> {
         match self {
-            Self::RoadDamage(damage) | Self::RoadDanger(damage) => damage,
+            Self::RoadDamage(damage) | Self::RoadDanger(damage) => Some(damage),
+            Self::RoadCoverage(_) | Self::DeviceBlind(_) | Self::DeviceRecovered(_) => None,
+        }
+    }
+
+    fn to_value(&self) -> serde_json::Result<serde_json::Value> {
+        match self {
+            Self::RoadDamage(damage) | Self::RoadDanger(damage) => serde_json::to_value(damage),
+            Self::RoadCoverage(coverage) => serde_json::to_value(coverage),
+            Self::DeviceBlind(blind) => serde_json::to_value(blind),
+            Self::DeviceRecovered(recovered) => serde_json::to_value(recovered),
+        }
+    }
+
+    fn from_value(kind: EventKind, value: serde_json::Value) -> Result<Self, RejectedEvent> {
+        match kind {
+            EventKind::RoadDamage => RoadDamage::from_value(value).map(Self::RoadDamage),
+            EventKind::RoadDanger => RoadDamage::from_value(value).map(Self::RoadDanger),
+            EventKind::RoadCoverage => RoadCoverage::from_value(value).map(Self::RoadCoverage),
+            EventKind::DeviceBlind => DeviceBlind::from_value(value).map(Self::DeviceBlind),
+            EventKind::DeviceRecovered => DeviceRecovered::from_value(value).map(Self::DeviceRecovered),
+            EventKind::PoolAttention | EventKind::PoolAlarm | EventKind::PoolCleared | EventKind::PoolOccupancy => {
+                Err(RejectedEvent::NotHandled(kind.name()))
+            }
         }
     }
 }
@@ -253,7 +283,6 @@ impl Event {
     /// Never: the payloads hold only values that JSON can express.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        let data = serde_json::to_value(self.data.damage());
         let envelope = Envelope {
             specversion: "1.0".into(),
             id: self.id,
@@ -263,7 +292,7 @@ impl Event {
             ordinal: self.ordinal,
             devicetag: self.device_tag.clone(),
             datacontenttype: Some("application/json".into()),
-            data: data.expect("payloads are plain JSON values"),
+            data: self.data.to_value().expect("payloads are plain JSON values"),
         };
         serde_json::to_vec(&envelope).expect("an envelope is plain JSON")
     }
@@ -275,12 +304,10 @@ impl Event {
         if envelope.specversion != "1.0" {
             return Err(RejectedEvent::Version(envelope.specversion));
         }
-        let data = match EventKind::from_name(&envelope.r#type) {
-            Some(EventKind::RoadDamage) => EventData::RoadDamage(RoadDamage::from_value(envelope.data)?),
-            Some(EventKind::RoadDanger) => EventData::RoadDanger(RoadDamage::from_value(envelope.data)?),
-            Some(kind) => return Err(RejectedEvent::NotHandled(kind.name())),
-            None => return Err(RejectedEvent::UnknownKind(envelope.r#type)),
+        let Some(kind) = EventKind::from_name(&envelope.r#type) else {
+            return Err(RejectedEvent::UnknownKind(envelope.r#type));
         };
+        let data = EventData::from_value(kind, envelope.data)?;
         if let Some(tag) = &envelope.devicetag {
             tag.check()?;
         }

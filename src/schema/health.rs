@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::DeviceBlind;
+
 /// One device's state of health. A field that an older device does not send reads as nothing happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -20,6 +22,10 @@ pub struct DeviceHealth {
     pub link: LinkHealth,
     pub delivery: DeliveryHealth,
     pub models: ModelHealth,
+    /// Cameras that see nothing right now; whoever missed an event about them learns it here. `None`: the device does not watch
+    /// them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blind: Option<Vec<DeviceBlind>>,
     /// Is there a second model beside the first, of which only disagreement is counted?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowHealth>,

@@ -88,6 +88,8 @@ export interface DeviceCounts {
   known: number;
   online: number;
   with_concerns: number;
+  /** Devices with a camera that sees nothing. */
+  blind: number;
   /** Online devices whose events go at once, so that who drove where can be read from the stream. */
   unbatched: number;
   /** Another number than before: the list of devices has changed. */
@@ -112,8 +114,15 @@ export interface Device {
   name: string;
   online: boolean;
   /** What is wrong, the most pressing first. */
-  concerns: { code: string; text: Record<Language, string> }[];
+  concerns: Concern[];
   health: DeviceHealth | null;
+}
+
+export interface Concern {
+  code: string;
+  text: Record<Language, string>;
+  /** Since when, where that is known. */
+  since?: string;
 }
 
 /** Of what a device says, the part that this page shows. */

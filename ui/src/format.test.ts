@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { area, hour, hourAgo, number, position, reasonBars, size } from "./format";
+import { area, hour, hourAgo, moment, number, position, reasonBars, size } from "./format";
 
 describe("numbers and sizes", () => {
   test("follow the language", () => {
@@ -23,6 +23,15 @@ describe("numbers and sizes", () => {
 
   test("an hour carries no minutes in German", () => {
     expect(hour("2026-11-20T14:00:00Z", "de")).toMatch(/^\d\d\.11\.2026, \d{1,2} Uhr$/);
+  });
+});
+
+describe("moments", () => {
+  test("carry minutes, and the day when it is not today", () => {
+    const at = new Date(2026, 10, 20, 9, 47, 11);
+    expect(moment(at.toISOString(), new Date(2026, 10, 20, 23, 0), "de")).toBe("09:47 Uhr");
+    expect(moment(at.toISOString(), new Date(2026, 10, 21, 0, 1), "en")).toBe("20/11/2026, 09:47");
+    expect(moment("soon", at, "de")).toBe("–");
   });
 });
 

@@ -52,6 +52,16 @@ export function clock(at: Date, language: Language): string {
   return at.toLocaleTimeString(LOCALE[language], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 }
 
+/** A moment that matters to the minute; the day is told when it is not today's. */
+export function moment(rfc3339: string, now: Date, language: Language): string {
+  const date = new Date(rfc3339);
+  if (Number.isNaN(date.getTime())) return NOT_KNOWN;
+  const time = date.toLocaleTimeString(LOCALE[language], { hour: "2-digit", minute: "2-digit" });
+  const clock = language === "de" ? `${time} Uhr` : time;
+  if (date.toDateString() === now.toDateString()) return clock;
+  return `${date.toLocaleDateString(LOCALE[language], { day: "2-digit", month: "2-digit", year: "numeric" })}, ${clock}`;
+}
+
 export function percent(share: number, language: Language): string {
   return share.toLocaleString(LOCALE[language], { style: "percent", maximumFractionDigits: 0 });
 }

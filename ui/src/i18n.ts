@@ -109,6 +109,9 @@ const GERMAN = {
   devicesFailed: "Die Geräte konnten nicht geladen werden.",
   devicesTroubled_one: "1 Gerät braucht Aufmerksamkeit",
   devicesTroubled_other: "{n} Geräte brauchen Aufmerksamkeit",
+  devicesBlind_one: "1 blind",
+  devicesBlind_other: "{n} blind",
+  concernSince: "Seit {time}.",
   deviceOnline: "verbunden",
   deviceOffline: "nicht verbunden",
   deviceWell: "Alles in Ordnung.",
@@ -229,6 +232,9 @@ const ENGLISH: Record<Key, string> = {
   devicesFailed: "The devices could not be loaded.",
   devicesTroubled_one: "1 device needs attention",
   devicesTroubled_other: "{n} devices need attention",
+  devicesBlind_one: "1 blind",
+  devicesBlind_other: "{n} blind",
+  concernSince: "Since {time}.",
   deviceOnline: "connected",
   deviceOffline: "not connected",
   deviceWell: "All is well.",
@@ -292,7 +298,7 @@ export function hourWords(ago: Ago): string {
   }
 }
 
-type Counted = "sightings" | "defects" | "rejected" | "frames" | "dangerMore" | "devicesTroubled";
+type Counted = "sightings" | "defects" | "rejected" | "frames" | "dangerMore" | "devicesTroubled" | "devicesBlind";
 
 export function counted(key: Counted, n: number, shown: string): string {
   return t(n === 1 ? `${key}_one` : `${key}_other`, { n: shown });

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::{Api, view};
@@ -25,6 +26,9 @@ pub(super) struct Device {
 pub(super) struct Concern {
     code: &'static str,
     text: view::Text,
+    /// Since when, where that is known; of a blind camera, exactly.
+    #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    since: Option<OffsetDateTime>,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -84,7 +88,11 @@ impl From<devices::Device> for Device {
             online: device.online,
             concerns: concerns
                 .into_iter()
-                .map(|concern| Concern { code: concern.problem.code(), text: concern.text.into() })
+                .map(|concern| Concern {
+                    code: concern.problem.code(),
+                    text: concern.text.into(),
+                    since: concern.since,
+                })
                 .collect(),
             health: device.health.map(Into::into),
         }
@@ -93,7 +101,7 @@ impl From<devices::Device> for Device {
 
 impl From<DeviceHealth> for Health {
     fn from(health: DeviceHealth) -> Self {
-        let DeviceHealth { program, spool, link, delivery, models, shadow } = health;
+        let DeviceHealth { program, spool, link, delivery, models, shadow, blind: _ } = health;
         Self {
             program,
             batch_minutes: delivery.batch_minutes,

@@ -3,6 +3,7 @@
 //! Everything here reads, but for the acknowledgement of a danger. There is no login yet, so the address is loopback unless
 //! the configuration says otherwise.
 
+mod coverage;
 mod danger;
 mod device;
 mod error;
@@ -108,6 +109,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(rest::rejected))
         .routes(routes!(danger::dangers))
         .routes(routes!(danger::acknowledge))
+        .routes(routes!(coverage::coverage))
         .routes(routes!(device::devices))
         .routes(routes!(live::events))
 }

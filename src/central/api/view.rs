@@ -47,6 +47,8 @@ pub struct DeviceCounts {
     pub online: u64,
     /// Devices that something is wrong with.
     pub with_concerns: u64,
+    /// Devices with a camera that sees nothing.
+    pub blind: u64,
     /// Online devices whose events go at once, so that who drove where can be read from the stream.
     pub unbatched: u64,
     /// Another number than before: the list of devices has changed.
@@ -62,6 +64,7 @@ impl DeviceCounts {
             known: counts.known,
             online: counts.online,
             with_concerns: counts.with_concerns,
+            blind: counts.blind,
             unbatched: counts.unbatched,
             revision,
         }

@@ -1,8 +1,10 @@
 //! What is wrong with a device, in plain words. Pure.
 
+use time::OffsetDateTime;
+
 use crate::central::model::Text;
-use crate::schema::DeviceHealth;
 use crate::schema::health::ShadowHealth;
+use crate::schema::{BlindReason, DeviceBlind, DeviceHealth};
 
 /// So many boxes must have been compared, and so large a share of them must differ, before it is worth a word.
 const LEAST_COMPARED: u64 = 200;
@@ -13,6 +15,7 @@ const NEARLY_FULL: f64 = 0.8;
 /// The kinds of trouble that a device can tell of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Problem {
+    Blind,
     Unbatched,
     Unencrypted,
     Evicted,
@@ -28,7 +31,8 @@ pub enum Problem {
     ShadowDisagrees,
 }
 
-pub const PROBLEMS: [Problem; 13] = [
+pub const PROBLEMS: [Problem; 14] = [
+    Problem::Blind,
     Problem::Unbatched,
     Problem::Unencrypted,
     Problem::Evicted,
@@ -49,6 +53,7 @@ impl Problem {
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
+            Self::Blind => "blind",
             Self::Unbatched => "unbatched",
             Self::Unencrypted => "unencrypted",
             Self::Evicted => "evicted",
@@ -71,6 +76,8 @@ impl Problem {
 pub struct Concern {
     pub problem: Problem,
     pub text: Text,
+    /// Since when, where that is known.
+    pub since: Option<OffsetDateTime>,
 }
 
 /// In the order in which somebody should look at them.
@@ -80,7 +87,7 @@ pub fn concerns(health: &DeviceHealth) -> Vec<Concern> {
     let mut found = Vec::new();
     let mut say = |problem: Problem, wrong: bool, de: String, en: String| {
         if wrong {
-            found.push(Concern { problem, text: Text { de, en } });
+            found.push(Concern { problem, text: Text { de, en }, since: None });
         }
     };
     say(
@@ -186,6 +193,30 @@ pub fn concerns(health: &DeviceHealth) -> Vec<Concern> {
     found
 }
 
+/// A camera that sees nothing: the most pressing of all, since nobody else watches in its place.
+#[must_use]
+pub fn blind(blind: &DeviceBlind) -> Concern {
+    let (camera, (de, en)) = (shortened(&blind.camera), why_blind(blind.reason));
+    let text = Text {
+        de: format!("Kamera „{camera}“ ist blind: {de}."),
+        en: format!("Camera “{camera}” is blind: {en}."),
+    };
+    Concern { problem: Problem::Blind, text, since: Some(blind.since) }
+}
+
+/// In German and English.
+fn why_blind(reason: BlindReason) -> (&'static str, &'static str) {
+    match reason {
+        BlindReason::NoFrames => ("sie liefert keine Bilder", "it delivers no pictures"),
+        BlindReason::Frozen => ("das Bild steht still", "the picture is frozen"),
+        BlindReason::Dark => ("zu dunkel", "too dark"),
+        BlindReason::Glare => ("geblendet", "dazzled"),
+        BlindReason::Covered => ("verdeckt oder verschmutzt", "covered or dirty"),
+        BlindReason::Defocused => ("unscharf", "out of focus"),
+        BlindReason::Moved => ("verstellt, sie blickt woandershin", "moved, it looks elsewhere"),
+    }
+}
+
 /// The spool's priorities, as people here call what was given up.
 fn german(priority: &str) -> &str {
     match priority {
@@ -264,7 +295,7 @@ mod tests {
             shadow: Some(ShadowHealth { agreed: 100, only_first: 60, only_shadow: 41, ..ShadowHealth::default() }),
             ..DeviceHealth::default()
         };
-        assert_eq!(codes(&health), PROBLEMS.map(Problem::code));
+        assert_eq!(codes(&health), PROBLEMS[1..].iter().map(|problem| problem.code()).collect::<Vec<_>>());
         assert_eq!(PROBLEMS.map(Problem::code).into_iter().collect::<BTreeSet<_>>().len(), PROBLEMS.len());
         let texts: Vec<Text> = concerns(&health).into_iter().map(|c| c.text).collect();
         assert!(texts.iter().all(|text| text.de != text.en));
@@ -275,6 +306,17 @@ mod tests {
         );
         assert!(texts.iter().any(|text| text.en.contains("(wrongsignature)")));
         assert!(texts.iter().any(|text| text.en.contains("more than 50 %")));
+    }
+
+    #[test]
+    fn each_reason_to_be_blind_has_its_own_words() {
+        let since = time::macros::datetime!(2026-03-17 09:47:11 UTC);
+        let concern = |reason| blind(&DeviceBlind { camera: "pool\n north".into(), reason, since });
+        let texts: BTreeSet<String> =
+            BlindReason::ALL.into_iter().map(concern).flat_map(|c| [c.text.de, c.text.en]).collect();
+        assert_eq!(texts.len(), 2 * BlindReason::ALL.len());
+        assert!(texts.contains("Camera “pool north” is blind: covered or dirty."), "{texts:?}");
+        assert_eq!(concern(BlindReason::Dark).since, Some(since));
     }
 
     #[test]

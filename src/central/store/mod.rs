@@ -1,4 +1,4 @@
-//! The town's store: sightings, dangers, defects, evidence, rejected messages and the street network, in one SQLite file.
+//! The town's store: sightings, dangers, coverage, defects, evidence, rejected messages and the street network, in one SQLite file.
 //!
 //! One writer, many readers (write-ahead log). A commit returns when it is on disk; committing an event again changes
 //! nothing. Every commit tells those who listen which defects changed. The sightings are the truth; defects follow
@@ -7,6 +7,7 @@
 //! Privacy: no time in here is finer than the hour, neither of what was seen nor of when it arrived; nothing names a device.
 //! Of a message that could not be read no value is kept, since nobody knows what it says.
 
+mod coverage;
 mod danger;
 mod purge;
 mod read;
@@ -19,6 +20,7 @@ mod purge_tests;
 #[cfg(test)]
 mod tests;
 
+pub use coverage::{Bounds, CoverageFilter};
 pub use purge::{Match, Purged, Remains};
 pub use read::SightingWithPicture;
 
@@ -32,7 +34,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use time::OffsetDateTime;
 use tokio::sync::broadcast;
 
-use super::model::{Danger, Defect, DefectId, DefectStatus, Sighting};
+use super::model::{Danger, Defect, DefectId, DefectStatus, DrivenStretch, Sighting};
 use super::network::Network;
 use super::profile::Profile;
 use crate::schema::{DamageClass, Evidence};
@@ -73,6 +75,7 @@ impl StoreError {
 pub enum Incoming {
     Sighting(Box<Sighting>),
     Danger(Box<Danger>),
+    Coverage(Box<DrivenStretch>),
     Evidence(Evidence),
     Rejected(Rejection),
 }
@@ -102,6 +105,7 @@ pub enum Change {
 pub struct Committed {
     pub new_sightings: usize,
     pub new_dangers: usize,
+    pub new_stretches: usize,
     pub new_evidence: usize,
     pub repeated: usize,
     pub rejected: usize,

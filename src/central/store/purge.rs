@@ -33,6 +33,8 @@ pub struct Match<'e> {
 pub struct Purged {
     pub sightings: u64,
     pub dangers: u64,
+    /// Stretches of road that were driven.
+    pub stretches: u64,
     /// Of these sightings and dangers.
     pub pictures: u64,
     /// Pictures without an event that arrived since the first of the days.
@@ -46,7 +48,11 @@ pub struct Purged {
 /// How much, in words; not whose.
 impl fmt::Display for Purged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} sightings, {} dangers, {} pictures", self.sightings, self.dangers, self.pictures)?;
+        write!(
+            f,
+            "{} sightings, {} dangers, {} stretches, {} pictures",
+            self.sightings, self.dangers, self.stretches, self.pictures
+        )?;
         match self.stray_pictures {
             0 => Ok(()),
             strays => write!(f, ", {strays} pictures without an event"),
@@ -83,6 +89,8 @@ impl Store {
         let hours = (from.unix_timestamp(), until.unix_timestamp());
         let sightings = events(&mut transaction, "sightings", hours, &is_meant, &mut purged.untagged).await?;
         let dangers = events(&mut transaction, "dangers", hours, &is_meant, &mut purged.untagged).await?;
+        let stretches = events(&mut transaction, "coverage", hours, &is_meant, &mut purged.untagged).await?;
+        purged.stretches = stretches.len() as u64;
         (purged.sightings, purged.dangers) = (sightings.len() as u64, dangers.len() as u64);
         for id in sightings.iter().chain(&dangers) {
             purged.pictures += pictures(&mut transaction, *id).await?;
@@ -95,6 +103,9 @@ impl Store {
         let (around, defects) = neighbours(&mut transaction, &sightings).await?;
         for id in &dangers {
             delete(&mut transaction, "DELETE FROM dangers WHERE id = ?", *id).await?;
+        }
+        for id in &stretches {
+            delete(&mut transaction, "DELETE FROM coverage WHERE id = ?", *id).await?;
         }
         for id in &sightings {
             delete(&mut transaction, "DELETE FROM reach WHERE seq = (SELECT seq FROM sightings WHERE id = ?)", *id)

@@ -102,7 +102,7 @@ async fn pictures_that_come_after_their_event_went_go_with_the_next_purge() {
 
     let counted = store.purge(DAY, false, is_meant).await.unwrap();
     assert_eq!(counted.stray_pictures, 1);
-    assert_eq!(counted.to_string(), "0 sightings, 0 dangers, 0 pictures, 1 pictures without an event");
+    assert_eq!(counted.to_string(), "0 sightings, 0 dangers, 0 stretches, 0 pictures, 1 pictures without an event");
     assert_eq!(store.counts().await.unwrap().evidence, 3, "only counted");
     assert_eq!(store.purge(DAY, true, is_meant).await.unwrap(), counted);
     assert_eq!(store.evidence(town[2].id).await.unwrap(), None);

@@ -80,7 +80,7 @@ pub(super) fn danger(row: &SqliteRow) -> Result<Danger, StoreError> {
     })
 }
 
-fn model(row: &SqliteRow) -> Result<ModelRef, StoreError> {
+pub(super) fn model(row: &SqliteRow) -> Result<ModelRef, StoreError> {
     Ok(ModelRef {
         name: row.try_get("model_name")?,
         version: row.try_get("model_version")?,

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use time::OffsetDateTime;
 
-use super::{Change, Committed, Incoming, Rejection, Store, StoreError, danger, regroup, rows};
+use super::{Change, Committed, Incoming, Rejection, Store, StoreError, coverage, danger, regroup, rows};
 use crate::central::associate::Reach;
 use crate::central::model::{DefectId, Section, Sighting};
 use crate::central::network::Network;
@@ -44,6 +44,14 @@ impl Store {
                         committed.repeated += 1;
                     }
                 }
+                Incoming::Coverage(driven) => {
+                    let model = model_id(&mut transaction, &driven.coverage.model, &mut models).await?;
+                    if coverage::insert(&mut transaction, driven, model).await? {
+                        committed.new_stretches += 1;
+                    } else {
+                        committed.repeated += 1;
+                    }
+                }
                 Incoming::Evidence(evidence) => {
                     if insert_evidence(&mut transaction, evidence, hour).await? {
                         committed.new_evidence += 1;
@@ -64,7 +72,7 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?;
         }
-        if committed.new_sightings + committed.new_dangers > 0 {
+        if committed.new_sightings + committed.new_dangers + committed.new_stretches > 0 {
             set_fact(&mut transaction, "last_event_at", &hour.unix_timestamp().to_string()).await?;
         }
         let mut changes = regroup::around(&mut transaction, &fresh, &network, &self.shared.profile).await?;
@@ -77,7 +85,7 @@ impl Store {
         }
         changes.extend(regroup::refresh_evidence(&mut transaction, &pictured).await?);
         changes.extend(dangers);
-        if committed.rejected > 0 || committed.new_evidence > 0 {
+        if committed.rejected + committed.new_evidence + committed.new_stretches > 0 {
             changes.push(Change::Status);
         }
         transaction.commit().await?;

@@ -78,7 +78,8 @@ mod tests {
         let kinds: Vec<EventKind> = told.iter().map(|draft| draft.data.kind()).collect();
         assert_eq!(kinds, [EventKind::RoadDanger, EventKind::RoadDamage]);
         let (danger, damage) = (&told[0], &told[1]);
-        assert_ne!(danger.data.damage().pass, damage.data.damage().pass);
+        let pass = |draft: &Draft| draft.data.damage().unwrap().pass.clone();
+        assert_ne!(pass(danger), pass(damage));
         assert_eq!((danger.ordinal, danger.time.minute()), (None, 0));
         let (danger, damage) = (told[0].clone().into_event(None).0, told[1].clone().into_event(None).0);
         assert_ne!(danger.id, damage.id);

@@ -28,6 +28,8 @@ pub enum Priority {
 impl Priority {
     pub const ALL: [Self; 6] = [Self::Alarm, Self::Danger, Self::Damage, Self::Coverage, Self::Evidence, Self::Health];
 
+    /// A camera that is blind goes before every damage and at once, but behind alarms: what a camera that still sees has to
+    /// tell must never wait for it, and a camera that flickers must not push an alarm out of a full spool.
     #[must_use]
     pub fn of(kind: EventKind) -> Self {
         match kind {
@@ -79,9 +81,13 @@ impl Draft {
     /// made small enough is left out, and the event says so.
     #[must_use]
     pub fn into_event(self, secret: Option<&DeviceSecret>) -> (Event, Option<Vec<u8>>) {
-        let jpeg = self.picture.and_then(|picture| picture.to_jpeg());
         let mut data = self.data;
-        data.damage_mut().has_evidence = jpeg.is_some();
+        // Only a damage can say that a picture follows.
+        let jpeg = data.damage_mut().and_then(|damage| {
+            let jpeg = self.picture.and_then(|picture| picture.to_jpeg());
+            damage.has_evidence = jpeg.is_some();
+            jpeg
+        });
         let id = EventId::random();
         let device_tag = secret.map(|secret| secret.tag(id, self.time));
         (Event { id, source: self.source, time: self.time, ordinal: self.ordinal, device_tag, data }, jpeg)

@@ -7,12 +7,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::schema::RoadDamage;
+use crate::schema::coverage::tests::coverage;
 use crate::schema::event::{EventData, tests as schema_tests};
+use crate::schema::{BlindReason, DeviceBlind, DeviceRecovered, RoadDamage};
 
 pub(super) fn event(evidence_bytes: Option<usize>) -> (Event, Option<Vec<u8>>) {
     let mut event = Event { id: EventId::random(), ..schema_tests::damage() };
-    event.data.damage_mut().has_evidence = evidence_bytes.is_some();
+    event.data.damage_mut().unwrap().has_evidence = evidence_bytes.is_some();
     (event, evidence_bytes.map(|n| vec![0xff; n]))
 }
 
@@ -124,7 +125,7 @@ fn sent_items_free_their_space() {
 
 fn event_of(kind: fn(RoadDamage) -> EventData) -> (Event, Option<Vec<u8>>) {
     let mut made = event(None).0;
-    made.data = kind(made.data.damage().clone());
+    made.data = kind(made.data.damage().unwrap().clone());
     (made, None)
 }
 
@@ -151,6 +152,38 @@ fn a_danger_goes_before_what_came_earlier() {
     spool.commit_encoded(vec![event(None), event(None)]).unwrap();
     let danger = spool.commit_encoded(vec![event_of(EventData::RoadDanger)]).unwrap()[0];
     assert_eq!(waiting(&spool)[0].id, danger);
+}
+
+fn operation(data: EventData) -> (Event, Option<Vec<u8>>) {
+    (Event { data, ..event(None).0 }, None)
+}
+
+#[test]
+fn a_blind_camera_is_told_at_once_and_coverage_with_its_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let batching = Batching::every(Duration::from_secs(3600)).unwrap();
+    let (spool, _) = Spool::open(folder.path(), SpoolSettings { batching, ..SMALL }).unwrap();
+    let since = schema_tests::damage().time;
+    let blind = DeviceBlind { camera: "front".into(), reason: BlindReason::Covered, since };
+    let recovered = DeviceRecovered { camera: "front".into(), reason: BlindReason::Covered, blind_seconds: 7 };
+    let told =
+        [EventData::RoadCoverage(coverage()), EventData::DeviceBlind(blind), EventData::DeviceRecovered(recovered)];
+    let ids = spool.commit_encoded(told.map(operation).into()).unwrap();
+    let sent: Vec<EventId> = waiting(&spool).iter().map(|item| item.id).collect();
+    assert_eq!(sent, ids[1..], "in the order in which it happened");
+    assert_eq!(spool.stats().waiting, 1);
+}
+
+#[test]
+fn only_a_damage_comes_with_a_picture() {
+    let picture = crate::edge::anonymise::tests::picture();
+    let draft = |data| {
+        let Event { source, time, .. } = schema_tests::damage();
+        Draft { source, time, ordinal: None, data, picture: Some(picture.clone()) }
+    };
+    let (told, jpeg) = draft(schema_tests::damage().data).into_event(None);
+    assert!(told.data.damage().unwrap().has_evidence && jpeg.is_some());
+    assert_eq!(draft(EventData::RoadCoverage(coverage())).into_event(None).1, None);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 /** The devices in a dialog: which are there, and what is wrong with them in plain words. */
 
-import type { Device, DeviceHealth } from "../api";
+import type { Concern, Device, DeviceHealth } from "../api";
 import { h, outdated } from "../dom";
 import * as format from "../format";
 import { language, t } from "../i18n";
@@ -66,9 +66,14 @@ function row(device: Device): HTMLElement {
 }
 
 function said(device: Device): HTMLElement[] {
+  if (device.concerns.length > 0) return [h("ul", { class: "concerns" }, ...device.concerns.map(concern))];
   if (device.health === null) return [h("p", { class: "absent" }, t("deviceUnknown"))];
-  if (device.concerns.length === 0) return [h("p", { class: "device-well" }, t("deviceWell"))];
-  return [h("ul", { class: "concerns" }, ...device.concerns.map((c) => h("li", { "data-code": c.code }, c.text[language()])))];
+  return [h("p", { class: "device-well" }, t("deviceWell"))];
+}
+
+function concern({ code, text, since }: Concern): HTMLElement {
+  const time = since === undefined ? null : format.moment(since, new Date(), language());
+  return h("li", { "data-code": code }, text[language()], time !== null && ` ${t("concernSince", { time })}`);
 }
 
 function facts(health: DeviceHealth): string {

@@ -72,10 +72,15 @@ export class Header {
 
   /** The button itself stays, so that the focus comes back to it when the dialog closes. */
   #renderDevices(status: Status | null): void {
-    const { known, with_concerns: troubled } = status?.devices ?? { known: 0, with_concerns: 0 };
-    if (!outdated(this.#devices, known, troubled, language())) return;
+    const { known, with_concerns: troubled, blind } = status?.devices ?? { known: 0, with_concerns: 0, blind: 0 };
+    if (!outdated(this.#devices, known, troubled, blind, language())) return;
     const shown = (n: number): string => format.number(n, 0, language());
-    const words = troubled > 0 ? counted("devicesTroubled", troubled, shown(troubled)) : "";
+    const words = [
+      troubled > 0 && counted("devicesTroubled", troubled, shown(troubled)),
+      blind > 0 && counted("devicesBlind", blind, shown(blind)),
+    ]
+      .filter((part): part is string => typeof part === "string")
+      .join(", ");
     this.#devices.title = words;
     this.#devices.classList.toggle("troubled", troubled > 0);
     this.#devices.replaceChildren(
@@ -83,6 +88,9 @@ export class Header {
       ...(troubled > 0
         ? [
             h("span", { class: "troubled-count", "aria-hidden": "true" }, `! ${shown(troubled)}`),
+            ...(blind > 0
+              ? [h("span", { class: "blind-count", "aria-hidden": "true" }, counted("devicesBlind", blind, shown(blind)))]
+              : []),
             h("span", { class: "visually-hidden" }, `, ${words}`),
           ]
         : []),
