@@ -8,6 +8,7 @@ pub mod models;
 pub mod mosquitto;
 pub mod old_broker;
 pub mod onnx;
+pub mod rtsp;
 pub mod websocket;
 
 use std::path::{Path, PathBuf};
