@@ -15,7 +15,8 @@ packages_for() {
         libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev"
     local demo="gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
         gstreamer1.0-plugins-ugly gstreamer1.0-libav mosquitto"
-    local test="gstreamer1.0-tools chromium gpsd gpsd-clients"
+    local test="gstreamer1.0-tools chromium gpsd gpsd-clients
+        python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-rtsp glib-networking"
     case $1 in
         build) echo "$build" ;;
         demo) echo "$build $demo" ;;

@@ -13,6 +13,7 @@ mod broker_outage;
 mod broker_refusal;
 mod browser;
 mod central_coverage;
+mod cameras;
 mod central_devices;
 mod central_privacy;
 mod central_purge;

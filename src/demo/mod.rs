@@ -22,7 +22,7 @@ use crate::central::serve::{Serving, serve};
 use crate::central::store::{DefectFilter, Store};
 use crate::clock::SystemClock;
 use crate::edge::batch::Batching;
-use crate::edge::config::FramePolicy;
+use crate::edge::source::settings::FramePolicy;
 use crate::edge::danger::DangerProfile;
 use crate::edge::detector::Detector;
 use crate::edge::health::health;

@@ -9,6 +9,7 @@ pub mod mosquitto;
 pub mod old_broker;
 pub mod onnx;
 pub mod receiver;
+pub mod rtsp;
 pub mod websocket;
 
 use std::path::{Path, PathBuf};

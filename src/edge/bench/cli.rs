@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::edge::bench::{Job, Part, bench, here};
 use crate::edge::config::EdgeConfig;
+use crate::edge::fix::settings::GnssSource;
 use crate::edge::infer::BackendSettings;
 use crate::edge::source::SourceConfig;
 use crate::edge::update::models_folder;
@@ -76,13 +77,16 @@ impl BenchArguments {
 
     fn job(self) -> Result<Job, Failure> {
         let config = self.config.as_deref().map(EdgeConfig::read).transpose()?;
-        let configured = config.as_ref().and_then(|config| match &config.first_camera().source {
+        let configured = config.as_ref().and_then(|config| match &config.first_camera().settings.source {
             SourceConfig::File { path } => Some(path.clone()),
             _ => None,
         });
         let video = self.video.or(configured);
         let video = video.ok_or_else(|| Failure::usage("which video is to be judged? write --video drive.mp4"))?;
-        let gnss = self.gnss.or(config.as_ref().and_then(|config| config.gnss.file().map(PathBuf::from)));
+        let gnss = self.gnss.or(config.as_ref().and_then(|config| match &config.gnss.source {
+                GnssSource::File { path } => Some(path.clone()),
+                _ => None,
+            }));
         let gnss = gnss.ok_or_else(|| Failure::usage("which log belongs to it? write --gnss drive.nmea"))?;
         let backend = config.as_ref().map_or_else(BackendSettings::default, |config| config.model.backend.clone());
         Ok(Job {

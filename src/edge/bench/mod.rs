@@ -244,7 +244,7 @@ fn pipeline(job: &Job) -> Result<Measured, Failure> {
 fn decode(job: &Job) -> Result<Measured, Failure> {
     let input = Model::read(&job.models, &job.model).map_err(InferError::from)?.spec.input;
     let size_px = (input.width as u32, input.height as u32);
-    let mut scaled = source::bare::BareDecoder::open(&job.video, size_px).map_err(Failure::data)?;
+    let mut scaled = source::gstreamer::bare::BareDecoder::open(&job.video, size_px).map_err(Failure::data)?;
     let mut meter = Meter::new();
     while meter.seen < WARM_UP + job.frames && scaled.next().map_err(Failure::data)? {
         meter.count();

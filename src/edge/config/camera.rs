@@ -1,15 +1,9 @@
 //! `[camera.NAME]`: where its pictures come from, by which policy they are judged, and how it is mounted.
 
-use std::time::Duration;
-
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
 use crate::config::Table;
 use crate::edge::camera::{Camera, Intrinsics, Mounting};
 use crate::edge::locate::AntennaOffset;
-use crate::edge::source::SourceConfig;
-use crate::edge::source::images::Timing;
+use crate::edge::source::settings::CameraSettings;
 use crate::schema::topic::TopicName;
 
 /// One camera of the device.
@@ -17,21 +11,9 @@ use crate::schema::topic::TopicName;
 pub struct CameraConfig {
     /// As its section names it.
     pub name: String,
-    pub source: SourceConfig,
-    pub frames: FramePolicy,
-    /// When a recording's first picture was taken; `None` takes the first fix.
-    pub starts_at: Option<OffsetDateTime>,
+    pub settings: CameraSettings,
     /// `None`: not measured, see [`assumed_camera`].
     pub mounted: Option<MountedCamera>,
-}
-
-/// What happens to frames that come faster than they are judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FramePolicy {
-    /// Each is judged; the source waits. For recordings, as fast as possible.
-    Every,
-    /// The newest is judged, older ones are dropped and counted. Recordings play in real time.
-    Latest,
 }
 
 /// A camera that was measured, and where the GNSS antenna is, seen from the camera.
@@ -96,54 +78,10 @@ impl CameraConfig {
                 None
             }
         };
-        let (source, frames, starts_at) = source(table);
+        let settings = CameraSettings::from_table(table);
         let mounted = mounting(&table.table("mounting"));
-        Some(Self { name: name?, source: source?, frames: frames?, starts_at: starts_at?, mounted: mounted? })
+        Some(Self { name: name?, settings: settings?, mounted: mounted? })
     }
-}
-
-#[allow(clippy::option_option, reason = "each outer None is a noted problem, the inner one an absent setting")]
-fn source(table: &Table) -> (Option<SourceConfig>, Option<FramePolicy>, Option<Option<OffsetDateTime>>) {
-    #[derive(Clone, Copy)]
-    enum Kind {
-        File,
-        Images,
-    }
-    let kind = table.choice("kind", &[("file", Kind::File), ("images", Kind::Images)]).required("kind = \"file\"");
-    let policies = [("every", FramePolicy::Every), ("latest", FramePolicy::Latest)];
-    let frames = table.choice("frames", &policies).or(FramePolicy::Latest);
-    let example = "2026-03-17T09:30:00Z";
-    let starts_at = table
-        .parsed("starts_at", &format!("\"{example}\""), |text| {
-            OffsetDateTime::parse(text, &Rfc3339)
-                .map_err(|_| format!("{text:?} is not a time with its zone; write e.g. \"{example}\""))
-        })
-        .optional();
-    let source = match kind {
-        Some(Kind::File) => table.path("path").required("path = \"drive.mp4\"").map(|path| SourceConfig::File { path }),
-        Some(Kind::Images) => {
-            let folder = table.path("folder").required("folder = \"pictures\"");
-            let interval = table.integer("interval_millis", 1..=3_600_000_u32).optional();
-            let times = table.path("times").optional();
-            let timing = match (interval, times) {
-                (Some(Some(millis)), Some(None)) => Some(Timing::Interval(Duration::from_millis(millis.into()))),
-                (Some(None), Some(Some(path))) => Some(Timing::Table(path)),
-                (Some(_), Some(_)) => {
-                    table.wrong("interval_millis", "write either `interval_millis = 40` or `times = \"times.csv\"`");
-                    None
-                }
-                _ => None,
-            };
-            folder.zip(timing).map(|(folder, timing)| SourceConfig::Images { folder, timing })
-        }
-        None => {
-            // Which keys belong here depends on the kind; none of them is the mistake.
-            let _ = (table.text("path"), table.text("folder"), table.text("times"));
-            let _ = table.integer("interval_millis", 1..=u32::MAX);
-            None
-        }
-    };
-    (source, frames, starts_at)
 }
 
 #[allow(clippy::option_option, reason = "the outer None is a noted problem, the inner one an absent section")]

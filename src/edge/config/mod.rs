@@ -4,16 +4,16 @@ pub mod camera;
 pub mod model;
 pub mod spool;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-pub use self::camera::{CameraConfig, FramePolicy, MountedCamera, assumed_camera};
+pub use self::camera::{CameraConfig, MountedCamera, assumed_camera};
 pub use self::model::{ModelConfig, ShadowConfig, UpdateConfig};
 use self::model::{model, shadow, update};
 use self::spool::spool;
 pub use self::spool::{SecretError, SpoolConfig};
 use crate::config::{ConfigError, Table};
 use crate::edge::danger::DangerProfile;
-use crate::edge::fix::DEFAULT_MAX_GAP_MILLIS;
+use crate::edge::fix::settings::GnssConfig;
 use crate::edge::link::policy::LinkPolicy;
 use crate::edge::publish::BrokerConfig;
 use crate::mqtt::BrokerAddress;
@@ -37,21 +37,6 @@ pub struct EdgeConfig {
     pub link: LinkPolicy,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GnssConfig {
-    /// An NMEA or GPX log.
-    pub file: PathBuf,
-    pub max_gap_millis: u64,
-}
-
-impl GnssConfig {
-    /// The log, where positions come from one.
-    #[must_use]
-    pub fn file(&self) -> Option<&Path> {
-        Some(&self.file)
-    }
-}
-
 impl EdgeConfig {
     /// The first camera: what commands mean that work with one.
     #[must_use]
@@ -67,7 +52,7 @@ impl EdgeConfig {
         let site = root.parsed("site", "\"soest\"", TopicName::new).required("site = \"soest\"");
         let device = root.parsed("device", "\"bauhof-3\"", TopicName::new).required("device = \"bauhof-3\"");
         let cameras = CameraConfig::all_from_table(&root.table("camera"));
-        let gnss = gnss(&root.table("gnss"));
+        let gnss = GnssConfig::from_table(&root.table("gnss"));
         let danger = danger(&root.table("danger"));
         let model = model(&root.table("model"));
         let update = update(&root.table("update"));
@@ -91,12 +76,6 @@ impl EdgeConfig {
     }
 }
 
-fn gnss(table: &Table) -> Option<GnssConfig> {
-    let file = table.path("file").required("file = \"drive.nmea\"");
-    let max_gap_millis = table.integer("max_gap_millis", 0..=30_000_u64).or(DEFAULT_MAX_GAP_MILLIS);
-    Some(GnssConfig { file: file?, max_gap_millis: max_gap_millis? })
-}
-
 fn danger(table: &Table) -> Option<DangerProfile> {
     let default = DangerProfile::default();
     let width = table.number("min_width_metres", 0.05..=5.0).or(default.min_width_metres);
@@ -115,6 +94,7 @@ fn broker(table: &Table, site: Option<&TopicName>, device: Option<&TopicName>) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edge::source::settings::FramePolicy;
 
     #[test]
     fn the_example_is_sound_and_complete() {
@@ -124,7 +104,7 @@ mod tests {
         let camera = config.cameras[0].mounted.unwrap();
         assert_eq!((camera.intrinsics.width_px, camera.mounting.pitch_degrees), (1280, 4.0));
         assert_eq!(config.broker.client_id, "umsicht-soest-bauhof-3");
-        assert_eq!(config.cameras[0].frames, FramePolicy::Latest);
+        assert_eq!(config.cameras[0].settings.policy.frames, FramePolicy::Latest);
         assert!(config.update.is_none() && config.shadow.is_none(), "both are offers");
     }
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use time::OffsetDateTime;
 
-use crate::edge::config::FramePolicy;
+use crate::edge::source::settings::FramePolicy;
 use crate::edge::fix::Fix;
 use crate::edge::frame::Frame;
 use crate::edge::pipeline::slot::{Slots, Taken};

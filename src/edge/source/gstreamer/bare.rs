@@ -6,8 +6,8 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 
+use super::initialise;
 use crate::edge::source::SourceError;
-use crate::edge::source::gstreamer::initialise;
 
 /// Gives pictures of one size and throws them away.
 pub struct BareDecoder {
