@@ -21,6 +21,12 @@ const TOP: &[&[&str]] = &[
 
 /// Inside `edge`, in order. `locate` stands before `track` because tracks live on the ground.
 const EDGE: &[&str] = &[
+    "machine",
+    "vehicle",
+    "status",
+    "local",
+    "reload",
+    "watchdog",
     "camera",
     "detection",
     "fix",
@@ -50,6 +56,7 @@ const EDGE: &[&str] = &[
     "health",
     "pipeline",
     "check",
+    "status_cli",
     "replay",
     "run",
     "cli",
