@@ -86,7 +86,8 @@ fn edge_status(config: &str, arguments: &[&str]) -> (Output, tempfile::TempDir) 
 }
 
 const GET_STATUS: &str = "GET /status HTTP/1.1\nHost: localhost\nConnection: close\n\n";
-const OFF: &str = "POST /recording/off HTTP/1.1\nHost: localhost\nX-Umsicht: 1\nContent-Length: 0\nConnection: close\n\n";
+const OFF: &str =
+    "POST /recording/off HTTP/1.1\nHost: localhost\nX-Umsicht: 1\nContent-Length: 0\nConnection: close\n\n";
 const ON: &str = "POST /recording/on HTTP/1.1\nHost: localhost\nX-Umsicht: 1\nContent-Length: 0\nConnection: close\n\n";
 const MARK: &str = "POST /mark HTTP/1.1\nHost: 127.0.0.1:9110\nX-Umsicht: 1\nContent-Length: 0\nConnection: close\n\n";
 
@@ -149,15 +150,15 @@ async fn no_web_page_can_use_it() {
 async fn a_part_that_hangs_takes_neither_the_answers_nor_the_end_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let recording = Arc::new(Recording::kept_in(folder.path(), None));
-    let lock = Arc::new(Mutex::new(()));
-    let hung = Arc::clone(&lock);
+    let (go_on, hangs) = std::sync::mpsc::channel::<()>();
+    let hangs = Mutex::new(hangs);
     let source = move || {
-        drop(hung.lock());
+        // For ever, until the other end is gone.
+        let _ = hangs.lock().unwrap().recv();
         DeviceStatus::default()
     };
     let device = Device::with(recording, Arc::new(source)).await;
-    let held = lock.lock().unwrap();
-    let asked = futures_of(&device, 6).await;
+    let asked = asked_often(&device, 6).await;
     assert!(asked.iter().all(|(code, body)| *code == 503 && body.contains("does not answer")), "{asked:?}");
     assert_eq!(device.ask(OFF).await.0, 200, "the privacy switch works all the same");
     // Somebody who began a request and never ends it.
@@ -165,10 +166,10 @@ async fn a_part_that_hangs_takes_neither_the_answers_nor_the_end_with_it() {
     half.write_all(b"POST /mark HTTP/1.1\r\nHost: localhost\r\n").unwrap();
     device.end.send_replace(true);
     tokio::time::timeout(Duration::from_secs(10), device.serving).await.expect("it ends in time").unwrap();
-    drop(held);
+    drop(go_on);
 }
 
-async fn futures_of(device: &Device, count: usize) -> Vec<(u16, String)> {
+async fn asked_often(device: &Device, count: usize) -> Vec<(u16, String)> {
     let mut asked = Vec::new();
     for _ in 0..count {
         asked.push(device.ask(GET_STATUS).await);

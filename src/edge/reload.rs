@@ -74,7 +74,10 @@ mod tests {
         std::fs::write(&path, "[local]\nlisten = \"0.0.0.0:9111\"\nport = 1\n").unwrap();
         let reload = Reload::read(&path, read);
         let refused = reload.status(at).refused.unwrap();
-        assert!(refused.contains("edge.toml:2: local.listen") && refused.contains("edge.toml:3: local.port"), "{refused}");
+        assert!(
+            refused.contains("edge.toml:2: local.listen") && refused.contains("edge.toml:3: local.port"),
+            "{refused}"
+        );
         assert!(reload.taken(&path).is_none());
 
         std::fs::remove_file(&path).unwrap();

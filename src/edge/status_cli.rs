@@ -51,7 +51,8 @@ impl StatusArguments {
 fn ask(local: LocalConfig) -> Result<DeviceStatus, Failure> {
     let address = local.listen;
     // No proxy: the environment of a technician's shell may name one.
-    let agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None).build();
+    let agent =
+        ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None).build();
     let mut answer = ureq::Agent::new_with_config(agent).get(format!("http://{address}/status")).call().map_err(|error| {
         let reason = match error {
             ureq::Error::Timeout(_) => {

@@ -229,7 +229,7 @@ mod tests {
             ..DeviceHealth::default()
         };
         let text = String::from_utf8(health.to_json()).unwrap();
-        for word in ["lat", "lon\"", "heading", "speed", "accuracy"] {
+        for word in ["\"lat\"", "\"lon\"", "heading", "speed", "accuracy"] {
             assert!(!text.contains(word), "{word} is in {text}");
         }
     }

@@ -112,14 +112,22 @@ impl From<devices::Device> for Device {
 
 impl From<DeviceHealth> for Health {
     fn from(health: DeviceHealth) -> Self {
-        let DeviceHealth { program, spool, link, delivery, models, shadow, cameras, position, clock, machine, recording } =
-            health;
+        let DeviceHealth {
+            program,
+            spool,
+            link,
+            delivery,
+            models,
+            shadow,
+            cameras,
+            position,
+            clock,
+            machine,
+            recording,
+        } = health;
         let machine = machine.as_ref();
-        let camera = |camera: CameraHealth| Camera {
-            blind: camera.blind,
-            frames: camera.frames,
-            failures: camera.failures,
-        };
+        let camera =
+            |camera: CameraHealth| Camera { blind: camera.blind, frames: camera.frames, failures: camera.failures };
         Self {
             program,
             batch_minutes: delivery.batch_minutes,

@@ -50,7 +50,14 @@ fn of_disk(folder: &Path, disk: Disk, quota_bytes: u64) -> Verdict {
 /// `gnss_ahead`: GNSS time less the system's clock in seconds, where there is a fix.
 #[must_use]
 pub fn clock_verdict(now: OffsetDateTime, synchronised: bool, gnss_ahead: Option<f64>) -> Verdict {
-    let said = format!("{:04}-{:02}-{:02} {:02}:{:02} UTC", now.year(), u8::from(now.month()), now.day(), now.hour(), now.minute());
+    let said = format!(
+        "{:04}-{:02}-{:02} {:02}:{:02} UTC",
+        now.year(),
+        u8::from(now.month()),
+        now.day(),
+        now.hour(),
+        now.minute()
+    );
     if let Some(ahead) = gnss_ahead {
         return if ahead.abs() > MOST_SECONDS_OFF {
             Verdict::Warn(format!(
@@ -138,7 +145,10 @@ mod tests {
             let disk = Disk { free_bytes: free_mib << 20, total_bytes: 1 << 40, read_only };
             kind(&of_disk(Path::new("/var/lib/umsicht"), disk, 256 << 20))
         };
-        assert_eq!([disk(600, false), disk(400, false), disk(100, false), disk(600, true)], ["ok", "warn", "fail", "fail"]);
+        assert_eq!(
+            [disk(600, false), disk(400, false), disk(100, false), disk(600, true)],
+            ["ok", "warn", "fail", "fail"]
+        );
         assert!(matches!(disk_verdict(Path::new("/"), 0), Verdict::Ok(_) | Verdict::Warn(_) | Verdict::Fail(_)));
     }
 

@@ -92,7 +92,9 @@ fn complaint(need: &Need, who: &Who) -> Option<String> {
                 "{key}: {at} is for the group {group}; add it: systemctl edit umsicht-edge, [Service], \
                  SupplementaryGroups={group}; for yourself: usermod -aG {group} YOU"
             ),
-            _ => format!("{key}: {at} may not be read; chmod o+r it, and o+x the folders above it, or hand it over with LoadCredential="),
+            _ => format!(
+                "{key}: {at} may not be read; chmod o+r it, and o+x the folders above it, or hand it over with LoadCredential="
+            ),
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Some(format!("{key}: {at} is not there; plug the device in, or correct the path"))
@@ -131,7 +133,8 @@ fn may_use(path: &Path, writes: bool, who: &Who) -> io::Result<bool> {
             let wanted = if writes { READ | WRITE } else { READ };
             let real = fs::canonicalize(path)?;
             let above = real.ancestors().skip(1);
-            let reachable = above.map(fs::metadata).all(|m| m.is_ok_and(|m| grants(&Owned::from(&m), identity, EXECUTE)));
+            let reachable =
+                above.map(fs::metadata).all(|m| m.is_ok_and(|m| grants(&Owned::from(&m), identity, EXECUTE)));
             Ok(reachable && grants(&Owned::from(&metadata?), identity, wanted))
         }
     }

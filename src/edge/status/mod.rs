@@ -224,7 +224,8 @@ pub fn without_credentials(text: &str) -> String {
         let (head, tail) = rest.split_at(at + "://".len());
         clean.push_str(head);
         // A password may hold slashes and more @ than one where somebody did not escape them: all up to the last @ goes.
-        let word_ends = tail.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>')).unwrap_or(tail.len());
+        let word_ends =
+            tail.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>')).unwrap_or(tail.len());
         let (word, after) = tail.split_at(word_ends);
         match word.rfind('@') {
             Some(at) => {

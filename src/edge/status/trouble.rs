@@ -79,13 +79,17 @@ fn cameras(status: &DeviceStatus, say: &mut impl FnMut(Severity, String, &str)) 
 
 fn blindness(reason: &str) -> (String, &'static str) {
     let (what, to_do) = match reason {
-        "no_frames" => ("gives no pictures", "check its cable and power; then `umsicht edge check` tells what it answers"),
+        "no_frames" => {
+            ("gives no pictures", "check its cable and power; then `umsicht edge check` tells what it answers")
+        }
         "frozen" => ("gives the same picture again and again", "take its power away for ten seconds"),
         "dark" => ("sees too little light", "take off the cover; at night this is as it should be"),
         "glare" => ("is dazzled", "wait for the sun to move; if it stays, clean the lens and fit a shade"),
         "covered" => ("is covered", "clean the lens and the windscreen before it"),
         "defocused" => ("is out of focus", "clean the lens; if it stays, focus it anew"),
-        "moved" => ("looks elsewhere than it was measured", "turn it back, or measure it anew: `umsicht edge calibrate`"),
+        "moved" => {
+            ("looks elsewhere than it was measured", "turn it back, or measure it anew: `umsicht edge calibrate`")
+        }
         other => return (format!("sees nothing: {other}"), "look at its picture with `umsicht edge check`"),
     };
     (what.to_owned(), to_do)
@@ -156,7 +160,10 @@ fn machine(status: &DeviceStatus, say: &mut impl FnMut(Severity, String, &str)) 
     if machine.written_today_bytes > MOST_WRITTEN_BYTES {
         say(
             Severity::Warning,
-            format!("{} MB were written today, more than the flash memory stands for years", machine.written_today_bytes / 1_000_000),
+            format!(
+                "{} MB were written today, more than the flash memory stands for years",
+                machine.written_today_bytes / 1_000_000
+            ),
             "look for what repeats in the log: journalctl -u umsicht-edge --since today",
         );
     }
@@ -254,7 +261,13 @@ mod tests {
                 written_today_bytes: 2 * MOST_WRITTEN_BYTES,
                 ..MachineStatus::default()
             },
-            spool: SpoolHealth { bytes_on_disk: 9, quota_bytes: 10, set_aside: 1, failed_commits: 2, ..SpoolHealth::default() },
+            spool: SpoolHealth {
+                bytes_on_disk: 9,
+                quota_bytes: 10,
+                set_aside: 1,
+                failed_commits: 2,
+                ..SpoolHealth::default()
+            },
             link: LinkHealth { refused: 3, ..LinkHealth::default() },
             models: ModelHealth { last_refusal: Some("wrong signature".into()), ..ModelHealth::default() },
             watchdog: WatchdogStatus { stuck: Some("the judge".into()), ..WatchdogStatus::default() },
@@ -262,7 +275,7 @@ mod tests {
             ..well()
         };
         let found = troubles(&status);
-        assert_eq!(found.len(), reasons.len() + 12);
+        assert_eq!(found.len(), reasons.len() + 13);
         assert!(found.is_sorted_by_key(|trouble| trouble.severity));
         assert_eq!(found[0].what, "the judge stands still");
         assert!(found.iter().all(|trouble| !trouble.to_do.is_empty()));

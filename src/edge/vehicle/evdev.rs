@@ -4,12 +4,13 @@
 //! A device that is unplugged is waited for.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
-use tokio::io::unix::AsyncFd;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
 
 use super::code::Code;
 
@@ -54,11 +55,11 @@ pub async fn follow(device: &Path, mut tell: impl FnMut(Record) + Send) {
     let mut told = false;
     loop {
         let ended = match open(device) {
-            Ok(file) => {
+            Ok(mut opened) => {
                 if std::mem::take(&mut told) {
                     tracing::info!("{} is there again", device.display());
                 }
-                records(&file, &mut tell).await
+                records(&mut opened, &mut tell).await
             }
             Err(error) => error,
         };
@@ -72,27 +73,23 @@ pub async fn follow(device: &Path, mut tell: impl FnMut(Record) + Send) {
     }
 }
 
-fn open(device: &Path) -> io::Result<AsyncFd<File>> {
+/// The runtime's reader of pipes reads whatever can be waited for.
+fn open(device: &Path) -> io::Result<Receiver> {
     let file = rustix::fs::open(device, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
-    AsyncFd::new(File::from(file))
+    Receiver::from_file_unchecked(File::from(file))
 }
 
 /// Until the device is gone; the error says why.
-async fn records(device: &AsyncFd<File>, tell: &mut (impl FnMut(Record) + Send)) -> io::Error {
+async fn records(device: &mut Receiver, tell: &mut (impl FnMut(Record) + Send)) -> io::Error {
     let mut bytes = [0; RECORDS * RECORD_BYTES];
     // The kernel gives whole events; whatever stands in for it may not.
     let mut held = 0;
     loop {
-        let mut ready = match device.readable().await {
-            Ok(ready) => ready,
+        let count = match device.read(&mut bytes[held..]).await {
+            Ok(0) => return io::Error::from(io::ErrorKind::UnexpectedEof),
+            Ok(count) => held + count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return error,
-        };
-        let count = match ready.try_io(|device| device.get_ref().read(&mut bytes[held..])) {
-            Ok(Ok(0)) => return io::Error::from(io::ErrorKind::UnexpectedEof),
-            Ok(Ok(count)) => held + count,
-            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Ok(Err(error)) => return error,
-            Err(_would_block) => continue,
         };
         let whole = count / RECORD_BYTES * RECORD_BYTES;
         for record in bytes[..whole].as_chunks::<RECORD_BYTES>().0 {
@@ -146,7 +143,8 @@ pub(super) mod tests {
         #[cfg(all(target_pointer_width = "64", target_endian = "little"))]
         {
             let bytes: [u8; 24] = [
-                0x00, 0x5c, 0xe7, 0x68, 0, 0, 0, 0, 0x40, 0xe2, 0x01, 0x00, 0, 0, 0, 0, 0x01, 0x00, 0x43, 0x00, 1, 0, 0, 0,
+                0x00, 0x5c, 0xe7, 0x68, 0, 0, 0, 0, 0x40, 0xe2, 0x01, 0x00, 0, 0, 0, 0, 0x01, 0x00, 0x43, 0x00, 1, 0,
+                0, 0,
             ];
             let record = Record::read(&bytes);
             assert_eq!(record, Record { code: Code { kind: EV_KEY, number: 67 }, value: 1 });
@@ -181,8 +179,10 @@ pub(super) mod tests {
                 writer.write_all(piece).unwrap();
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            until("the press", || seen.lock().unwrap().iter().filter(|r: &&Record| r.is_press_of(code)).count() == round)
-                .await;
+            until("the press", || {
+                seen.lock().unwrap().iter().filter(|r: &&Record| r.is_press_of(code)).count() == round
+            })
+            .await;
             drop(writer);
             std::fs::remove_file(&path).unwrap();
         }

@@ -177,7 +177,8 @@ mod tests {
 
     #[test]
     fn strokes_of_the_wiper_are_one_rain() {
-        let readings: Vec<(u64, bool)> = (0..10).flat_map(|n| [(n * 20_000, true), (n * 20_000 + 800, false)]).collect();
+        let readings: Vec<(u64, bool)> =
+            (0..10).flat_map(|n| [(n * 20_000, true), (n * 20_000 + 800, false)]).collect();
         assert_eq!(told(&switch(0, 120_000), &readings, 400_000), [(0, true), (300_800, false)]);
     }
 

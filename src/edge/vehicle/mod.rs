@@ -56,7 +56,8 @@ impl VehicleConfig {
 
     /// The input devices and files that the service must be able to read.
     pub fn inputs(&self) -> impl Iterator<Item = (&'static str, &std::path::Path)> {
-        let switches = [("vehicle.ignition", &self.ignition), ("vehicle.recording", &self.recording), ("vehicle.wet", &self.wet)];
+        let switches =
+            [("vehicle.ignition", &self.ignition), ("vehicle.recording", &self.recording), ("vehicle.wet", &self.wet)];
         let switches = switches.into_iter().filter_map(|(name, switch)| Some((name, switch.as_ref()?.input.path())));
         switches.chain(self.mark.as_ref().map(|key| ("vehicle.mark", key.device.as_path())))
     }
@@ -86,11 +87,11 @@ impl Vehicle {
         let mut tasks = JoinSet::new();
         let (ignition, ignition_level) = watch::channel(None);
         if let Some(switch) = config.ignition.clone() {
-            tasks.spawn(level::follow(switch, move |level| drop(ignition.send_replace(Some(level)))));
+            tasks.spawn(tell_level(switch, ignition));
         }
         let (wet, wet_level) = watch::channel(None);
         if let Some(switch) = config.wet.clone() {
-            tasks.spawn(level::follow(switch, move |level| drop(wet.send_replace(Some(level)))));
+            tasks.spawn(tell_level(switch, wet));
         }
         if let Some(switch) = config.recording.clone() {
             let recording = Arc::clone(recording);
@@ -109,6 +110,13 @@ impl Vehicle {
         }
         Self { ignition: ignition_level, wet: wet_level, _tasks: tasks }
     }
+}
+
+async fn tell_level(switch: Switch, to: watch::Sender<Option<Level>>) {
+    level::follow(switch, |level| {
+        to.send_replace(Some(level));
+    })
+    .await;
 }
 
 #[cfg(test)]

@@ -26,7 +26,10 @@ impl ParkedSign {
         match fs::write(&path, "") {
             Ok(()) => Self(Some(path)),
             Err(error) => {
-                tracing::warn!("{}: {error}; whoever waits for this file does not see that the vehicle is parked", path.display());
+                tracing::warn!(
+                    "{}: {error}; whoever waits for this file does not see that the vehicle is parked",
+                    path.display()
+                );
                 Self(None)
             }
         }

@@ -82,7 +82,12 @@ impl Recording {
         if let Some(why) = state.why_off() {
             tracing::info!("recording is off: {why}");
         }
-        Self { folder: folder.to_owned(), keeps_switch, state: Mutex::new(state), on: watch::Sender::new(state.is_on()) }
+        Self {
+            folder: folder.to_owned(),
+            keeps_switch,
+            state: Mutex::new(state),
+            on: watch::Sender::new(state.is_on()),
+        }
     }
 
     #[must_use]

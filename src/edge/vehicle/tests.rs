@@ -112,10 +112,8 @@ async fn ignition_off_is_told_with_the_moment_at_which_it_went() {
 
 #[tokio::test]
 async fn a_real_press_becomes_a_mark_unless_recording_is_off() {
-    let mut bench = bench(
-        |folder| pipe_at(&folder.join("button")),
-        "[vehicle.mark]\ndevice = \"DIR/button\"\ncode = \"KEY_F9\"",
-    );
+    let mut bench =
+        bench(|folder| pipe_at(&folder.join("button")), "[vehicle.mark]\ndevice = \"DIR/button\"\ncode = \"KEY_F9\"");
     let button = bench.folder.path().join("button");
     let mut button =
         tokio::task::spawn_blocking(move || OpenOptions::new().write(true).open(button).unwrap()).await.unwrap();
@@ -142,7 +140,8 @@ async fn a_switch_of_an_input_device_stops_recording_and_stays_off_over_a_restar
     let bench = bench(prepare, text);
     assert!(bench.recording.is_on(), "as it was left");
     let path = bench.folder.path().join("switch");
-    let mut switch = tokio::task::spawn_blocking(move || OpenOptions::new().write(true).open(path).unwrap()).await.unwrap();
+    let mut switch =
+        tokio::task::spawn_blocking(move || OpenOptions::new().write(true).open(path).unwrap()).await.unwrap();
     switch.write_all(&bytes_of(Code::from_text("SW_DOCK").unwrap(), 0)).unwrap();
     let mut changes = bench.recording.changes();
     tokio::time::timeout(Duration::from_secs(10), changes.wait_for(|on| !on)).await.unwrap().unwrap();

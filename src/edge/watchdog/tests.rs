@@ -97,7 +97,8 @@ fn program(hangs: &'static str) -> CountSource {
     let started = Instant::now();
     Arc::new(move || {
         let turns = |part: &str| {
-            let moves_for = if part == hangs { started.elapsed().min(Duration::from_secs(1)) } else { started.elapsed() };
+            let moves_for =
+                if part == hangs { started.elapsed().min(Duration::from_secs(1)) } else { started.elapsed() };
             1 + u64::try_from(moves_for.as_millis() / 20).unwrap()
         };
         let readers = ["the reader of camera front", "the reader of camera rear"];
