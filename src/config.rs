@@ -76,6 +76,18 @@ pub fn read<T>(path: &Path, read: impl FnOnce(&Table) -> Option<T>) -> Result<T,
     parse(path, &text, read)
 }
 
+/// Reads one section and leaves the rest of the file alone: for a command that must work while the rest is being edited.
+pub fn read_section<T>(
+    path: &Path,
+    section: &'static str,
+    read_it: impl FnOnce(&Table) -> Option<T>,
+) -> Result<T, ConfigError> {
+    read(path, |root| {
+        root.rest_is_known.set(true);
+        read_it(&root.table(section))
+    })
+}
+
 /// As [`read`], from text; `path` appears in messages and is what relative paths start from.
 pub fn parse<T>(path: &Path, text: &str, read: impl FnOnce(&Table) -> Option<T>) -> Result<T, ConfigError> {
     let file = File { path, text, problems: RefCell::new(Vec::new()) };
@@ -129,11 +141,15 @@ pub struct Table<'t> {
     asked: RefCell<BTreeSet<&'static str>>,
     /// Its keys are names that the user chose: none is unknown.
     names_are_free: Cell<bool>,
+    /// What nobody asked for is somebody else's.
+    rest_is_known: Cell<bool>,
 }
 
 impl<'t> Table<'t> {
     fn new(file: &'t File<'t>, path: String, span: Range<usize>, entries: Option<&'t DeTable<'t>>) -> Self {
         Self { file, path, span, entries, unusable: false, asked: RefCell::default(), names_are_free: Cell::new(false) }
+        let (asked, rest_is_known) = (RefCell::default(), Cell::new(false));
+        Self { file, path, span, entries, unusable: false, asked, rest_is_known }
     }
 
     /// Whether the file has this table at all.
@@ -353,6 +369,7 @@ impl Drop for Table<'_> {
     /// What nobody asked for is unknown.
     fn drop(&mut self) {
         if self.names_are_free.get() {
+        if self.rest_is_known.get() {
             return;
         }
         let asked = self.asked.borrow();

@@ -22,6 +22,12 @@ const TOP: &[&[&str]] = &[
 /// Inside `edge`, in order. `locate` stands before `track` because tracks live on the ground.
 const EDGE: &[&str] = &[
     "device_clock",
+    "machine",
+    "vehicle",
+    "status",
+    "local",
+    "reload",
+    "watchdog",
     "camera",
     "detection",
     "fix",
@@ -55,6 +61,7 @@ const EDGE: &[&str] = &[
     "health",
     "pipeline",
     "check",
+    "status_cli",
     "replay",
     "bench",
     "run",

@@ -26,6 +26,7 @@ mod edge_replay;
 mod end_to_end;
 mod foreign_model;
 mod linking;
+mod local_http;
 mod model_update;
 mod models_drive;
 mod models_eval;

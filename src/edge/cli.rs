@@ -10,6 +10,7 @@ use crate::edge::config::EdgeConfig;
 use crate::edge::replay::Replay;
 use crate::edge::report::PassId;
 use crate::edge::run::run;
+use crate::edge::status_cli::{self, StatusArguments};
 use crate::edge::update::hand;
 use crate::failure::Failure;
 
@@ -59,6 +60,9 @@ pub enum Command {
     /// Looks whether everything is in place, and says what to do about what is not.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArguments),
+    /// Asks the running service how it is, and prints one page: what is wrong first, each with what to do.
+    #[command(after_help = status_cli::EXAMPLES)]
+    Status(StatusArguments),
     /// Judges a recorded drive without a broker, as fast as possible, and writes the events to a file.
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArguments),
@@ -78,6 +82,7 @@ impl Command {
         match self {
             Self::Run(arguments) => arguments.run(),
             Self::Check(arguments) => arguments.run(),
+            Self::Status(arguments) => arguments.run(),
             Self::Replay(arguments) => arguments.run(),
             Self::Bench(arguments) => arguments.run(),
             Self::Update(arguments) => arguments.run(),

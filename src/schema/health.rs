@@ -29,6 +29,18 @@ pub struct DeviceHealth {
     /// Is there a second model beside the first, of which only disagreement is counted?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowHealth>,
+    /// By name; empty on a device that does not tell.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub cameras: BTreeMap<String, CameraHealth>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<PositionHealth>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockHealth>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineHealth>,
+    /// False while somebody has switched recording off, which is their right and no trouble.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<bool>,
 }
 
 /// The events that wait on the device.
@@ -112,6 +124,66 @@ pub struct ShadowHealth {
     pub only_shadow: u64,
 }
 
+/// One camera.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CameraHealth {
+    /// Why it sees nothing that can be judged: `no_frames`, `frozen`, `dark`, `glare`, `covered`, `defocused`, `moved`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blind: Option<String>,
+    /// Pictures that it gave.
+    pub frames: u64,
+    /// Not judged, because the next one came first.
+    pub dropped: u64,
+    /// Not judged, because they came too late.
+    pub late: u64,
+    pub connections: u64,
+    /// Connections that broke or were not made.
+    pub failures: u64,
+}
+
+/// The way to the position; never the position.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PositionHealth {
+    /// The receiver, or whoever speaks for it, answers.
+    pub connected: bool,
+    /// For so many whole minutes there was no fix that can be used; 0 while there is one.
+    pub minutes_without_fix: u64,
+    /// Frames whose position was bridged over an outage.
+    pub bridged: u64,
+    /// Fixes that were not used: too inexact, too old, a jump, back in time.
+    pub refused: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClockHealth {
+    /// The system's clock can be believed; otherwise times come from GNSS where there is a fix.
+    pub trusted: bool,
+    /// Times that it leapt.
+    pub leaps: u64,
+}
+
+/// The computer. What it cannot tell is absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MachineHealth {
+    /// Of the hottest place, and its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature_celsius: Option<i32>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub hottest: String,
+    /// Where the events are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_free_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_total_bytes: Option<u64>,
+    /// By this program since midnight UTC, restarts included.
+    pub written_today_bytes: u64,
+    pub memory_bytes: u64,
+}
+
 impl DeviceHealth {
     /// # Panics
     /// Never: it holds only values that JSON can express.
@@ -141,5 +213,30 @@ mod tests {
         assert_eq!(DeviceHealth::from_json(&health.to_json()), Some(health));
         assert_eq!(DeviceHealth::from_json(br#"{"later": 1, "spool": {"items": 2}}"#).unwrap().spool.items, 2);
         assert_eq!(DeviceHealth::from_json(b"{"), None);
+    }
+
+    #[test]
+    fn what_an_older_device_does_not_send_is_unknown_and_no_trouble() {
+        let old = br#"{"program":"0.1.0","spool":{"items":2},"link":{"mqtt":"5"},"delivery":{"batch_minutes":60}}"#;
+        let health = DeviceHealth::from_json(old).unwrap();
+        assert!(health.cameras.is_empty() && health.position.is_none() && health.clock.is_none());
+        assert!(health.machine.is_none() && health.recording.is_none());
+        let sent: serde_json::Value = serde_json::from_slice(&DeviceHealth::default().to_json()).unwrap();
+        for new in ["cameras", "position", "clock", "machine", "recording"] {
+            assert!(sent.get(new).is_none(), "a device without it says nothing of {new}");
+        }
+    }
+
+    #[test]
+    fn a_state_of_health_says_nothing_of_a_place() {
+        let health = DeviceHealth {
+            cameras: BTreeMap::from([("front".into(), CameraHealth::default())]),
+            position: Some(PositionHealth::default()),
+            ..DeviceHealth::default()
+        };
+        let text = String::from_utf8(health.to_json()).unwrap();
+        for word in ["\"lat\"", "\"lon\"", "heading", "speed", "accuracy"] {
+            assert!(!text.contains(word), "{word} is in {text}");
+        }
     }
 }

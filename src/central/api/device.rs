@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::{Api, view};
 use crate::central::devices;
 use crate::schema::DeviceHealth;
+use crate::schema::health::CameraHealth;
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct Device {
@@ -62,6 +63,24 @@ pub(super) struct Health {
     bundles_rolled_back: u64,
     last_refusal: Option<String>,
     shadow: Option<Shadow>,
+    /// By name.
+    cameras: BTreeMap<String, Camera>,
+    /// Whole minutes without a usable fix; null on a device that does not tell.
+    minutes_without_fix: Option<u64>,
+    clock_trusted: Option<bool>,
+    temperature_celsius: Option<i32>,
+    disk_free_bytes: Option<u64>,
+    written_today_bytes: Option<u64>,
+    /// False while somebody at the device has switched recording off.
+    recording: Option<bool>,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Camera {
+    /// Why it sees nothing; null while it sees.
+    blind: Option<String>,
+    frames: u64,
+    failures: u64,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -102,6 +121,22 @@ impl From<devices::Device> for Device {
 impl From<DeviceHealth> for Health {
     fn from(health: DeviceHealth) -> Self {
         let DeviceHealth { program, spool, link, delivery, models, shadow, blind: _ } = health;
+        let DeviceHealth {
+            program,
+            spool,
+            link,
+            delivery,
+            models,
+            shadow,
+            cameras,
+            position,
+            clock,
+            machine,
+            recording,
+        } = health;
+        let machine = machine.as_ref();
+        let camera =
+            |camera: CameraHealth| Camera { blind: camera.blind, frames: camera.frames, failures: camera.failures };
         Self {
             program,
             batch_minutes: delivery.batch_minutes,
@@ -132,6 +167,13 @@ impl From<DeviceHealth> for Health {
                 only_first: shadow.only_first,
                 only_shadow: shadow.only_shadow,
             }),
+            cameras: cameras.into_iter().map(|(name, health)| (name, camera(health))).collect(),
+            minutes_without_fix: position.map(|position| position.minutes_without_fix),
+            clock_trusted: clock.map(|clock| clock.trusted),
+            temperature_celsius: machine.and_then(|machine| machine.temperature_celsius),
+            disk_free_bytes: machine.and_then(|machine| machine.disk_free_bytes),
+            written_today_bytes: machine.map(|machine| machine.written_today_bytes),
+            recording,
         }
     }
 }

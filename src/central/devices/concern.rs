@@ -5,17 +5,35 @@ use time::OffsetDateTime;
 use crate::central::model::Text;
 use crate::schema::health::ShadowHealth;
 use crate::schema::{BlindReason, DeviceBlind, DeviceHealth};
+use crate::schema::DeviceHealth;
+use crate::schema::health::{CameraHealth, MachineHealth, ShadowHealth};
 
 /// So many boxes must have been compared, and so large a share of them must differ, before it is worth a word.
 const LEAST_COMPARED: u64 = 200;
 const LARGEST_DISAGREEMENT: f64 = 0.3;
 /// Above this share the spool is said to be nearly full.
 const NEARLY_FULL: f64 = 0.8;
+/// Without a fix for so long, a tunnel or a hall is no longer the reason.
+const MINUTES_WITHOUT_FIX: u64 = 5;
+/// From here on boards for vehicles slow down or switch off.
+const HOT_CELSIUS: i32 = 85;
+/// Below this share of its disk, or this much, a device soon cannot keep what it sees.
+const LEAST_FREE_SHARE: f64 = 0.05;
+const LEAST_FREE_BYTES: u64 = 256 * 1024 * 1024;
+/// What a device may write in a day so that its flash memory lasts for years.
+const MOST_WRITTEN_BYTES: u64 = 1_000_000_000;
+/// So many cameras are named in one text.
+const NAMED_CAMERAS: usize = 8;
 
 /// The kinds of trouble that a device can tell of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Problem {
     Blind,
+    NoFix,
+    ClockUntrusted,
+    Hot,
+    DiskFull,
+    WritesMuch,
     Unbatched,
     Unencrypted,
     Evicted,
@@ -33,6 +51,12 @@ pub enum Problem {
 
 pub const PROBLEMS: [Problem; 14] = [
     Problem::Blind,
+pub const PROBLEMS: [Problem; 19] = [
+    Problem::NoFix,
+    Problem::ClockUntrusted,
+    Problem::Hot,
+    Problem::DiskFull,
+    Problem::WritesMuch,
     Problem::Unbatched,
     Problem::Unencrypted,
     Problem::Evicted,
@@ -54,6 +78,11 @@ impl Problem {
     pub fn code(self) -> &'static str {
         match self {
             Self::Blind => "blind",
+            Self::NoFix => "no_fix",
+            Self::ClockUntrusted => "clock_untrusted",
+            Self::Hot => "hot",
+            Self::DiskFull => "disk_full",
+            Self::WritesMuch => "writes_much",
             Self::Unbatched => "unbatched",
             Self::Unencrypted => "unencrypted",
             Self::Evicted => "evicted",
@@ -90,6 +119,61 @@ pub fn concerns(health: &DeviceHealth) -> Vec<Concern> {
             found.push(Concern { problem, text: Text { de, en }, since: None });
         }
     };
+    let blind: Vec<(&String, &CameraHealth)> = health.cameras.iter().filter(|(_, c)| c.blind.is_some()).collect();
+    let cameras = |words: fn(&str) -> &str| {
+        let named = blind.iter().take(NAMED_CAMERAS).map(|(name, camera)| {
+            let reason = shortened(words(camera.blind.as_deref().unwrap_or_default()));
+            format!("{} ({reason})", shortened(name))
+        });
+        named.collect::<Vec<_>>().join(", ")
+    };
+    say(
+        Problem::Blind,
+        !blind.is_empty(),
+        format!("Kamera sieht nichts: {}. Bis das behoben ist, wird dort nichts gefunden.", cameras(blind_german)),
+        format!("Camera sees nothing: {}. Until that is put right, nothing is found there.", cameras(blind_english)),
+    );
+    say(
+        Problem::NoFix,
+        health.position.as_ref().is_some_and(|position| position.minutes_without_fix >= MINUTES_WITHOUT_FIX),
+        "Keine Position: Seit Minuten fehlt der Satellitenempfang. Was das Gerät sieht, kann es nicht verorten. Antenne \
+         und Kabel prüfen."
+            .into(),
+        "No position: for minutes there has been no satellite fix. What the device sees it cannot place. Check antenna and \
+         cable."
+            .into(),
+    );
+    say(
+        Problem::ClockUntrusted,
+        health.clock.as_ref().is_some_and(|clock| !clock.trusted),
+        "Der Uhr des Geräts ist nicht zu trauen; ohne Satellitenzeit fehlt die Zeit. Zeitabgleich oder Pufferbatterie \
+         prüfen."
+            .into(),
+        "The device's clock cannot be trusted; without satellite time there is none. Check time service or clock battery."
+            .into(),
+    );
+    let machine = health.machine.as_ref();
+    let hot = machine.and_then(|machine| machine.temperature_celsius).filter(|celsius| *celsius >= HOT_CELSIUS);
+    // In steps, or each minute would be news.
+    let at_least = hot.map_or(0, |celsius| celsius / 5 * 5);
+    say(
+        Problem::Hot,
+        hot.is_some(),
+        format!("Das Gerät ist heiß: mehr als {at_least} °C. Lüftung und Einbauort prüfen."),
+        format!("The device is hot: more than {at_least} °C. Check its ventilation and where it is mounted."),
+    );
+    say(
+        Problem::DiskFull,
+        machine.is_some_and(nearly_no_disk),
+        "Der Datenträger des Geräts ist fast voll. Es kann bald nichts mehr aufheben.".into(),
+        "The device's disk is nearly full. Soon it cannot keep anything.".into(),
+    );
+    say(
+        Problem::WritesMuch,
+        machine.is_some_and(|machine| machine.written_today_bytes > MOST_WRITTEN_BYTES),
+        "Das Gerät hat heute mehr als 1 GB auf seinen Flash-Speicher geschrieben; der altert so zu schnell.".into(),
+        "The device has written more than 1 GB to its flash memory today; at that rate it wears out too soon.".into(),
+    );
     say(
         Problem::Unbatched,
         health.delivery.batch_minutes == 0,
@@ -229,6 +313,37 @@ fn german(priority: &str) -> &str {
     }
 }
 
+/// Why a camera is blind, as people here call it; what a later version says is shown as it is.
+fn blind_german(reason: &str) -> &str {
+    match reason {
+        "no_frames" => "liefert kein Bild",
+        "frozen" => "das Bild steht",
+        "dark" => "zu dunkel",
+        "glare" => "geblendet",
+        "covered" => "verdeckt",
+        "defocused" => "unscharf",
+        "moved" => "verstellt",
+        other => other,
+    }
+}
+
+fn blind_english(reason: &str) -> &str {
+    match reason {
+        "no_frames" => "gives no picture",
+        "frozen" => "the picture stands still",
+        "dark" => "too dark",
+        "glare" => "dazzled",
+        "defocused" => "out of focus",
+        other => other,
+    }
+}
+
+fn nearly_no_disk(machine: &MachineHealth) -> bool {
+    let Some(free) = machine.disk_free_bytes else { return false };
+    let share = machine.disk_total_bytes.map_or(1.0, |total| free as f64 / total.max(1) as f64);
+    free < LEAST_FREE_BYTES || share < LEAST_FREE_SHARE
+}
+
 /// Share of the boxes that only one of both models has found; `None` while there are too few.
 fn disagreement(shadow: &ShadowHealth) -> Option<f64> {
     let differing = shadow.only_first.saturating_add(shadow.only_shadow);
@@ -246,7 +361,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::schema::health::{DeliveryHealth, LinkHealth, ModelHealth, SpoolHealth};
+    use crate::schema::health::{ClockHealth, DeliveryHealth, LinkHealth, ModelHealth, PositionHealth, SpoolHealth};
 
     fn codes(health: &DeviceHealth) -> Vec<&'static str> {
         concerns(health).into_iter().map(|c| c.problem.code()).collect()
@@ -263,8 +378,23 @@ mod tests {
                 ..LinkHealth::default()
             },
             spool: SpoolHealth { bytes_on_disk: 10, quota_bytes: 100, ..SpoolHealth::default() },
+            cameras: BTreeMap::from([("front".into(), CameraHealth { failures: 3, ..CameraHealth::default() })]),
+            position: Some(PositionHealth { connected: true, minutes_without_fix: 4, ..PositionHealth::default() }),
+            clock: Some(ClockHealth { trusted: true, leaps: 1 }),
+            machine: Some(MachineHealth {
+                temperature_celsius: Some(84),
+                disk_free_bytes: Some(8 << 30),
+                disk_total_bytes: Some(16 << 30),
+                written_today_bytes: MOST_WRITTEN_BYTES,
+                ..MachineHealth::default()
+            }),
+            recording: Some(true),
             ..DeviceHealth::default()
         }
+    }
+
+    fn blind(reason: &str) -> CameraHealth {
+        CameraHealth { blind: Some(reason.into()), ..CameraHealth::default() }
     }
 
     #[test]
@@ -275,6 +405,15 @@ mod tests {
     #[test]
     fn each_trouble_is_told_in_both_languages() {
         let health = DeviceHealth {
+            cameras: BTreeMap::from([("front".into(), CameraHealth::default()), ("rear".into(), blind("covered"))]),
+            position: Some(PositionHealth { minutes_without_fix: 5, ..PositionHealth::default() }),
+            clock: Some(ClockHealth::default()),
+            machine: Some(MachineHealth {
+                temperature_celsius: Some(91),
+                disk_free_bytes: Some(1 << 20),
+                written_today_bytes: MOST_WRITTEN_BYTES + 1,
+                ..MachineHealth::default()
+            }),
             delivery: DeliveryHealth::default(),
             link: LinkHealth { encrypted: false, unheard: 1, refused: 2, too_large: 3, ..well().link },
             spool: SpoolHealth {
@@ -297,9 +436,10 @@ mod tests {
         };
         assert_eq!(codes(&health), PROBLEMS[1..].iter().map(|problem| problem.code()).collect::<Vec<_>>());
         assert_eq!(PROBLEMS.map(Problem::code).into_iter().collect::<BTreeSet<_>>().len(), PROBLEMS.len());
-        let texts: Vec<Text> = concerns(&health).into_iter().map(|c| c.text).collect();
+        let said = concerns(&health);
+        let evicted = said.iter().find(|concern| concern.problem == Problem::Evicted).unwrap().text.clone();
+        let texts: Vec<Text> = said.into_iter().map(|c| c.text).collect();
         assert!(texts.iter().all(|text| text.de != text.en));
-        let evicted = &texts[2];
         assert!(
             evicted.en.contains("evidence: 4") && evicted.de.contains("Bilder: 4") && !evicted.en.contains("coverage"),
             "{evicted:?}"
@@ -323,5 +463,31 @@ mod tests {
     fn a_few_boxes_are_no_disagreement() {
         let shadow = ShadowHealth { only_first: LEAST_COMPARED - 1, ..ShadowHealth::default() };
         assert!(codes(&DeviceHealth { shadow: Some(shadow), ..well() }).is_empty());
+    }
+
+    #[test]
+    fn blind_cameras_are_named_with_the_reason_and_a_flood_of_them_is_bounded() {
+        let cameras = BTreeMap::from([("front".into(), blind("glare")), ("rear".into(), blind("a new\nreason"))]);
+        let said = &concerns(&DeviceHealth { cameras, ..well() })[0];
+        assert!(said.text.de.contains("front (geblendet), rear (a newreason)"), "{}", said.text.de);
+        assert!(said.text.en.contains("front (dazzled), rear (a newreason)"), "{}", said.text.en);
+        let cameras = (0..1000).map(|number| (format!("c{number}"), blind("dark"))).collect();
+        let said = &concerns(&DeviceHealth { cameras, ..well() })[0];
+        assert_eq!(said.text.en.matches("(too dark)").count(), NAMED_CAMERAS);
+    }
+
+    #[test]
+    fn whoever_switches_recording_off_is_no_concern() {
+        assert!(codes(&DeviceHealth { recording: Some(false), ..well() }).is_empty());
+    }
+
+    #[test]
+    fn temperatures_that_wander_are_not_news_each_minute() {
+        let hot = |celsius| {
+            let machine = MachineHealth { temperature_celsius: Some(celsius), ..MachineHealth::default() };
+            concerns(&DeviceHealth { machine: Some(machine), ..well() })
+        };
+        assert_eq!(hot(86), hot(89));
+        assert_ne!(hot(89), hot(90));
     }
 }

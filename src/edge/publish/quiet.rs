@@ -37,6 +37,15 @@ impl Quiet {
         spool.evicted = kept.spool.evicted.clone();
         said.delivery.waiting = kept.delivery.waiting;
         said.shadow.clone_from(&kept.shadow);
+        // Each event is written to the disk, and each tunnel is a place.
+        if let (Some(machine), Some(kept)) = (&mut said.machine, &kept.machine) {
+            machine.written_today_bytes = kept.written_today_bytes;
+            machine.disk_free_bytes = kept.disk_free_bytes;
+        }
+        if let (Some(position), Some(kept)) = (&mut said.position, &kept.position) {
+            position.bridged = kept.bridged;
+            position.refused = kept.refused;
+        }
         self.said = Some((batch, kept));
         said
     }
@@ -47,7 +56,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::schema::health::DeliveryHealth;
+    use crate::schema::health::{DeliveryHealth, MachineHealth, PositionHealth};
 
     fn health(batch_minutes: u32, events: u64) -> DeviceHealth {
         let mut health =
@@ -65,6 +74,24 @@ mod tests {
         assert_eq!((later.link.acknowledged, later.spool.items, later.delivery.waiting), (1, 1, 1));
         assert_eq!(later.spool.unreadable, 5, "a fault is no event");
         assert_eq!(quiet.hush(health(60, 7), at + time::Duration::minutes(50)), health(60, 7), "the next batch");
+    }
+
+    #[test]
+    fn within_a_batch_neither_the_disk_nor_outages_of_the_fix_tell_of_events() {
+        let health = |count: u64, celsius: i32| DeviceHealth {
+            machine: Some(MachineHealth {
+                written_today_bytes: count,
+                disk_free_bytes: Some(1000 - count),
+                temperature_celsius: Some(celsius),
+                ..MachineHealth::default()
+            }),
+            position: Some(PositionHealth { bridged: count, refused: count, ..PositionHealth::default() }),
+            ..health(60, 0)
+        };
+        let mut quiet = Quiet::default();
+        let at = datetime!(2026-03-17 09:10 UTC);
+        quiet.hush(health(1, 40), at);
+        assert_eq!(quiet.hush(health(2, 90), at + time::Duration::minutes(30)), health(1, 90));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! `umsicht edge check`: is everything in place? Each check says what it found, or what to do.
 
+pub mod machine;
+pub mod permissions;
+
 use std::fmt;
 use std::io::Write;
 use std::path::Path;
@@ -7,12 +10,15 @@ use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
+use self::machine::{SYNCHRONISED, clock_verdict, disk_verdict, temperature_verdict};
+use self::permissions::{Need, permissions_verdict};
 use crate::edge::batch::Batching;
 use crate::edge::config::{EdgeConfig, SpoolConfig};
 use crate::edge::detector::Detector;
 use crate::edge::fix::FixLog;
 use crate::edge::frame::CameraImage;
 use crate::edge::link::{self, LinkError, LinkEvent, Settings, Version, VersionDoubt};
+use crate::edge::machine::Roots;
 use crate::edge::mask::privacy_model;
 use crate::edge::publish::BrokerConfig;
 use crate::edge::source::{self, SourceError};
@@ -67,11 +73,23 @@ pub fn check(config: &EdgeConfig) -> Vec<Finding> {
         ("model", model_verdict(config, first.as_ref().ok())),
         ("bundle", bundle_verdict(config)),
         ("privacy", privacy_verdict(config, first.as_ref().ok())),
-        ("spool", spool_verdict(&config.spool.folder, config.spool.quota_bytes)),
+        ("spool", spool_verdict(&config.spool.folder)),
+        ("disk", disk_verdict(&config.spool.folder, config.spool.quota_bytes)),
         ("delivery", delivery_verdict(&config.spool)),
         ("broker", broker_verdict(&config.broker)),
+        ("clock", clock_verdict(OffsetDateTime::now_utc(), Path::new(SYNCHRONISED).exists(), None)),
+        ("heat", temperature_verdict(&Roots::default())),
+        ("rights", permissions_verdict(&config.spool.folder, &needs(config))),
     ];
     verdicts.into_iter().map(|(check, verdict)| Finding { check, verdict }).collect()
+}
+
+/// The files that the service opens. What systemd hands over lies where only a running service can see it.
+fn needs(config: &EdgeConfig) -> Vec<Need> {
+    let mut needs = vec![Need::to_read("gnss.file", &config.gnss.file)];
+    needs.push(Need::to_read("model.folder", models_folder(config).join("manifest.toml")));
+    needs.extend(config.update.as_ref().map(|update| Need::to_read("update.public_key_file", &update.public_key_file)));
+    needs
 }
 
 fn first_picture(config: &EdgeConfig, starts_at: OffsetDateTime) -> Result<CameraImage, SourceError> {
@@ -216,7 +234,9 @@ fn delivery_verdict(spool: &SpoolConfig) -> Verdict {
     }
 }
 
-fn spool_verdict(folder: &Path, quota_bytes: u64) -> Verdict {
+/// A folder that the check had to make does not stay: as root's it would be in the service's way.
+fn spool_verdict(folder: &Path) -> Verdict {
+    let was_there = folder.exists();
     let probe = folder.join("check");
     let write = || -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
@@ -226,25 +246,16 @@ fn spool_verdict(folder: &Path, quota_bytes: u64) -> Verdict {
         std::fs::remove_file(&probe)
     };
     let started = Instant::now();
-    if let Err(error) = write() {
-        return Verdict::Fail(format!("{} cannot be written: {error}; set spool.folder", folder.display()));
+    let written = write();
+    let took = started.elapsed().as_millis();
+    if !was_there {
+        // Only when nothing else has come to lie there.
+        let _ = std::fs::remove_dir(folder);
     }
-    let text = format!("{} takes 64 KiB, synced, in {} ms", folder.display(), started.elapsed().as_millis());
-    match free_bytes(folder) {
-        Some(free) if free < quota_bytes => Verdict::Warn(format!(
-            "{text}; {} MiB are free but spool.quota_bytes asks for {} MiB",
-            free >> 20,
-            quota_bytes >> 20
-        )),
-        Some(free) => Verdict::Ok(format!("{text}; {} MiB free", free >> 20)),
-        None => Verdict::Ok(text),
+    match written {
+        Ok(()) => Verdict::Ok(format!("{} takes 64 KiB, synced, in {took} ms", folder.display())),
+        Err(error) => Verdict::Fail(format!("{} cannot be written: {error}; set spool.folder", folder.display())),
     }
-}
-
-/// As `df` tells it; the standard library has no call for it.
-fn free_bytes(folder: &Path) -> Option<u64> {
-    let output = std::process::Command::new("df").args(["-B1", "--output=avail"]).arg(folder).output().ok()?;
-    String::from_utf8(output.stdout).ok()?.lines().nth(1)?.trim().parse().ok()
 }
 
 /// Connects as the service would, in MQTT 5 and, where the broker does not speak that, in 3.1.1.
