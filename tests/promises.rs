@@ -12,6 +12,7 @@ mod broker_link;
 mod broker_outage;
 mod broker_refusal;
 mod browser;
+mod calibration;
 mod central_devices;
 mod central_privacy;
 mod central_purge;

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::edge::calibrate::cli::{self as calibrate, CalibrateArguments};
 use crate::edge::check::check;
+use crate::edge::commission::cli::{self as commission, CommissionArguments};
 use crate::edge::config::EdgeConfig;
 use crate::edge::replay::Replay;
 use crate::edge::report::PassId;
@@ -61,6 +63,12 @@ pub enum Command {
     /// Judges a recorded drive without a broker, as fast as possible, and writes the events to a file.
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArguments),
+    /// Measures how the camera is mounted, from what it sees.
+    #[command(after_help = calibrate::EXAMPLES)]
+    Calibrate(CalibrateArguments),
+    /// Accepts a device on site: compares a pass with measured objects, and signs the report.
+    #[command(after_help = commission::EXAMPLES)]
+    Commission(CommissionArguments),
     /// Takes new models from a signed bundle, whether the service runs or not.
     #[command(after_help = UPDATE_EXAMPLES)]
     Update(UpdateArguments),
@@ -75,6 +83,8 @@ impl Command {
             Self::Run(arguments) => arguments.run(),
             Self::Check(arguments) => arguments.run(),
             Self::Replay(arguments) => arguments.run(),
+            Self::Calibrate(arguments) => arguments.run(),
+            Self::Commission(arguments) => arguments.run(),
             Self::Update(arguments) => arguments.run(),
             Self::Rollback(arguments) => arguments.run(),
         }

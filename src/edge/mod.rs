@@ -6,9 +6,11 @@
 
 pub mod anonymise;
 pub mod batch;
+pub mod calibrate;
 pub mod camera;
 pub mod check;
 pub mod cli;
+pub mod commission;
 pub mod config;
 pub mod danger;
 pub mod detection;
