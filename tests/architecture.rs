@@ -56,6 +56,7 @@ const EDGE: &[&str] = &[
     "link",
     "publish",
     "config",
+    "calibrate",
     "shadow",
     "update",
     "health",
@@ -64,6 +65,7 @@ const EDGE: &[&str] = &[
     "status_cli",
     "replay",
     "bench",
+    "commission",
     "run",
     "cli",
 ];

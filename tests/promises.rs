@@ -14,6 +14,7 @@ mod broker_refusal;
 mod browser;
 mod central_coverage;
 mod cameras;
+mod calibration;
 mod central_devices;
 mod central_privacy;
 mod central_purge;

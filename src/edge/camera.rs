@@ -67,7 +67,8 @@ impl Intrinsics {
     }
 
     /// Normalised coordinates of an ideal camera → the same ray in this lens.
-    fn distort(&self, x: f64, y: f64) -> (f64, f64) {
+    #[must_use]
+    pub fn distort(&self, x: f64, y: f64) -> (f64, f64) {
         let r2 = x * x + y * y;
         let radial = 1.0 + r2 * (self.k1 + r2 * self.k2);
         (
@@ -77,7 +78,8 @@ impl Intrinsics {
     }
 
     /// Inverse of [`Self::distort`] by fixed-point iteration; lenses in use converge to 1e-9 within 20 steps.
-    fn undistort(&self, x: f64, y: f64) -> (f64, f64) {
+    #[must_use]
+    pub fn undistort(&self, x: f64, y: f64) -> (f64, f64) {
         let (mut ux, mut uy) = (x, y);
         for _ in 0..20 {
             let (dx, dy) = self.distort(ux, uy);

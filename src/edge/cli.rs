@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::edge::bench::cli::{BenchArguments, EXAMPLES as BENCH_EXAMPLES};
+use crate::edge::calibrate::cli::{self as calibrate, CalibrateArguments};
 use crate::edge::check::check;
+use crate::edge::commission::cli::{self as commission, CommissionArguments};
 use crate::edge::config::EdgeConfig;
 use crate::edge::replay::Replay;
 use crate::edge::report::PassId;
@@ -69,6 +71,12 @@ pub enum Command {
     /// How much processor time a frame takes on this device, against the least that it could take.
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(BenchArguments),
+    /// Measures how the camera is mounted, from what it sees.
+    #[command(after_help = calibrate::EXAMPLES)]
+    Calibrate(CalibrateArguments),
+    /// Accepts a device on site: compares a pass with measured objects, and signs the report.
+    #[command(after_help = commission::EXAMPLES)]
+    Commission(CommissionArguments),
     /// Takes new models from a signed bundle, whether the service runs or not.
     #[command(after_help = UPDATE_EXAMPLES)]
     Update(UpdateArguments),
@@ -85,6 +93,8 @@ impl Command {
             Self::Status(arguments) => arguments.run(),
             Self::Replay(arguments) => arguments.run(),
             Self::Bench(arguments) => arguments.run(),
+            Self::Calibrate(arguments) => arguments.run(),
+            Self::Commission(arguments) => arguments.run(),
             Self::Update(arguments) => arguments.run(),
             Self::Rollback(arguments) => arguments.run(),
         }

@@ -7,10 +7,12 @@
 pub mod anonymise;
 pub mod batch;
 pub mod bench;
+pub mod calibrate;
 pub mod camera;
 pub mod cell;
 pub mod check;
 pub mod cli;
+pub mod commission;
 pub mod config;
 pub mod coverage;
 pub mod danger;
