@@ -4,9 +4,8 @@
 #
 #   scripts/deb-trial.sh [amd64|arm64]
 #
-# For another architecture the system must run its programs through qemu (binfmt_misc); where it does not, those packages are
-# only looked at and their program is started under qemu. Needs root. The fresh Debian and the packages from which the
-# device's libraries come are kept in $UMSICHT_CACHE/debian.
+# Programs for another architecture run under qemu; where the kernel cannot be told to do that (binfmt_misc), those packages are
+# only looked at. Needs root. The fresh Debian and the packages that ours depend on are kept in $UMSICHT_CACHE/debian.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 source "$(dirname "$0")/env.sh"
@@ -58,6 +57,26 @@ mirror() {
         awk -v release="$RELEASE" '$2 == release && $3 == "main" { print $1; exit }'
 }
 
+# Has the kernel run programs for aarch64 by qemu, as Debian's qemu-user-static arranges it where systemd runs. The registration
+# is taken back at the end.
+run_aarch64_by_qemu() {
+    local folder=/proc/sys/fs/binfmt_misc magic mask
+    [ -e "$folder/register" ] || mount -t binfmt_misc binfmt_misc "$folder" 2>/dev/null || return 1
+    [ ! -e "$folder/qemu-aarch64" ] || return 0
+    magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
+    mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
+    printf '%s' ":umsicht-trial:M::$magic:$mask:$(command -v qemu-aarch64-static):F" >"$folder/register"
+}
+
+clean_up() {
+    [ ! -e /proc/sys/fs/binfmt_misc/umsicht-trial ] || echo -1 >/proc/sys/fs/binfmt_misc/umsicht-trial
+    # The mounts in there end with the namespace; until then nothing may be deleted through them.
+    umount -l "$root/proc/cpuinfo" 2>/dev/null
+    umount -l "$root/proc" 2>/dev/null
+    umount -l "$root/var/cache/apt/archives" 2>/dev/null
+    rm -rf --one-file-system "$work"
+}
+
 # fresh_debian FOLDER: with apt set up like this system's.
 fresh_debian() {
     local kept=$UMSICHT_CACHE/debian/$RELEASE-$architecture.tar site
@@ -83,6 +102,8 @@ fresh_debian() {
     chmod +x "$1/usr/sbin/policy-rc.d"
     cp -L /etc/resolv.conf /etc/hosts "$1/etc/" 2>/dev/null || true
     mount -t proc proc "$1/proc"
+    # ONNX Runtime asks for the processor; under qemu it would find this machine's.
+    [ "$architecture" = "$NATIVE" ] || mount --bind "$UMSICHT_CACHE/arm64/sysroot/proc/cpuinfo" "$1/proc/cpuinfo"
     mount --bind "$UMSICHT_CACHE/debian/archives" "$1/var/cache/apt/archives"
 }
 
@@ -233,9 +254,14 @@ work=$(mktemp -d "$UMSICHT_CACHE/debian/trial.XXXXXX")
 log=$work/log
 root=$work/root
 mount --make-rprivate /
-# The mounts in there end with the namespace; until then nothing may be deleted through them.
-trap 'umount -l "$root/proc" 2>/dev/null; umount -l "$root/var/cache/apt/archives" 2>/dev/null; rm -rf --one-file-system "$work"' EXIT
+trap clean_up EXIT
 
+if [ "$architecture" != "$NATIVE" ] && ! run_aarch64_by_qemu; then
+    look_at "$edge"
+    look_at "$central"
+    say "SKIPPED: this kernel runs no programs for $architecture, the packages were only looked at"
+    exit 0
+fi
 fresh_debian "$root"
 mkdir "$root/packages"
 # Debian's own lists once, and `man` for looking whether the manual is found.
