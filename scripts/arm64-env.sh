@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # those who source this use what it sets
 # How cargo builds for aarch64, by $UMSICHT_CACHE/arm64 (scripts/arm64-prepare.sh) or, with UMSICHT_CROSS=1, by `cross` in a
 # container as cross.toml says. Sourced after scripts/env.sh; then "${cargo[@]}" … --target "$TRIPLE" does it.
 

@@ -140,7 +140,9 @@ look_at() {
         amd64:*X86-64 | arm64:AArch64) echo "ok  its program is for $machine" ;;
         *) fails "its program is for $machine" ;;
     esac
-    [ -z "$(readelf -S --wide "$work/looked-at/usr/bin/umsicht" | grep -E '\.(symtab|debug_)')" ] || fails "its program is not stripped"
+    if readelf -S --wide "$work/looked-at/usr/bin/umsicht" | grep -E '\.(symtab|debug_)'; then
+        fails "its program is not stripped"
+    fi
     expect "its checksums hold" env -C "$work/looked-at" md5sum --quiet -c DEBIAN/md5sums
     if command -v lintian >/dev/null; then
         expect "lintian finds no error in it" lintian --fail-on error --suppress-tags \
@@ -151,8 +153,9 @@ look_at() {
 
 # installed_well PART: what holds as soon as a package is installed.
 installed_well() {
-    local package=umsicht-$1 config=/etc/umsicht/$1.toml home=$2 shell_file
-    expect "$package: says its version" inside umsicht --version
+    local package=umsicht-$1 config=/etc/umsicht/$1.toml home=$2 shell_file commit
+    commit=$(inside dpkg-query -W -f '${Version}' "$package" | sed -n 's/.*+git[0-9]*\.\([0-9a-f]*\).*/\1/p')
+    expect "$package: the program says the commit of the package" grep -F "(${commit:-unknown}" <(inside umsicht --version)
     expect "$package: the user exists" inside getent passwd umsicht
     expect "$package: its folder is the user's alone" test "$(inside stat -c '%U:%G %a' "$home")" = "umsicht:umsicht 700"
     expect "$package: its configuration is readable for root and the user alone" \

@@ -18,6 +18,7 @@ The packages install those for bash, zsh and fish.";
 
 #[derive(Debug, Args)]
 pub struct CompletionsArguments {
+    /// For which shell.
     #[arg(value_enum)]
     shell: Shell,
 }
