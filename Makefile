@@ -1,8 +1,8 @@
 # Umsicht: `make help` says what there is. Each target installs what it lacks (scripts/prepare.sh) and does nothing twice.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-all bench faults arm64
-.PHONY: prepare-build prepare-demo prepare-test prepare-faults prepare-arm64
+.PHONY: help build demo test test-all bench faults arm64 deb deb-trial
+.PHONY: prepare-build prepare-demo prepare-test prepare-faults prepare-arm64 prepare-deb
 .NOTPARALLEL:
 
 # Again and again until Ctrl-C, so that nobody has to hurry to see it.
@@ -30,7 +30,7 @@ demo: prepare-demo build ## a simulated drive through a simulated town, in the b
 test: prepare-test ui/node_modules/.package-lock.json ## formatting, lints, all tests; ends with their count
 	@scripts/test.sh
 
-test-all: prepare-test prepare-arm64 ui/node_modules/.package-lock.json ## as test, and licences of dependencies, and aarch64
+test-all: prepare-test prepare-arm64 prepare-deb ui/node_modules/.package-lock.json ## as test, and licences of dependencies, aarch64, packages
 	@scripts/test.sh all
 
 bench: build ## how fast the spool is, how much memory it takes and how much it writes, against bare appends
@@ -42,7 +42,13 @@ faults: prepare-faults build ## device, broker and town killed 200 times over a 
 arm64: prepare-arm64 ## the edge for aarch64 (Raspberry Pi, Jetson and others), its unit tests run under qemu
 	@scripts/arm64.sh
 
-prepare-build prepare-demo prepare-test prepare-faults prepare-arm64: prepare-%:
+deb: prepare-deb ui/dist/index.html ## Debian packages umsicht-edge and umsicht-central for amd64 and arm64, into target/deb
+	@scripts/deb.sh
+
+deb-trial: deb ## these packages installed, upgraded, removed and purged in a fresh Debian 12 apart; needs root
+	@scripts/deb-trial.sh
+
+prepare-build prepare-demo prepare-test prepare-faults prepare-arm64 prepare-deb: prepare-%:
 	@scripts/prepare.sh $*
 
 # Not `npm ci`: some versions of npm refuse a lock file that leaves out optional packages of other systems.

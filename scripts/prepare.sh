@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what a make target lacks, and nothing that is there already.
 #
-#   scripts/prepare.sh build|demo|test|faults|arm64
+#   scripts/prepare.sh build|demo|test|faults|arm64|deb
 #
 # System packages come through apt (as root, or with sudo; with neither, the exact command is printed).
 # Everything else goes into the cache folder ($UMSICHT_CACHE, ~/.cache/umsicht) through pip, npm and cargo,
@@ -17,15 +17,21 @@ packages_for() {
         gstreamer1.0-plugins-ugly gstreamer1.0-libav mosquitto"
     local test="gstreamer1.0-tools chromium gpsd gpsd-clients
         python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-rtsp glib-networking"
+    local test="gstreamer1.0-tools chromium strace"
+    local arm64="gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static"
     case $1 in
         build) echo "$build" ;;
         demo) echo "$build $demo" ;;
         test) echo "$build $demo $test" ;;
         faults) echo "$build mosquitto iproute2 nftables" ;;
-        arm64) echo "$build gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static" ;;
-        *) stop 64 "prepare.sh knows build, demo, test, faults and arm64, not '$1'" ;;
+        arm64) echo "$build $arm64" ;;
+        deb) echo "$build $(crosses && echo "$arm64") dpkg-dev debootstrap" ;;
+        *) stop 64 "prepare.sh knows build, demo, test, faults, arm64 and deb, not '$1'" ;;
     esac
 }
+
+# Does this machine build packages for another architecture, too?
+crosses() { [ "$(dpkg --print-architecture)" = amd64 ]; }
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
@@ -109,7 +115,7 @@ prepare_pycocotools() {
     rm -rf "$work"
 }
 
-target=${1:?"say for which target: build, demo, test, faults or arm64"}
+target=${1:?"say for which target: build, demo, test, faults, arm64 or deb"}
 # shellcheck disable=SC2046 # a list of words
 apt_install $(packages_for "$target")
 python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip
@@ -124,5 +130,6 @@ case $target in
         prepare_node
         [ -e "$ORT_FOLDER/libonnxruntime.so" ] || "$umsicht_root/scripts/onnxruntime.sh" "$(uname -m)" "$ORT_FOLDER"
         [ "$target" != test ] || prepare_pycocotools
+        [ "$target" != deb ] || ! crosses || "$umsicht_root/scripts/arm64-prepare.sh"
         ;;
 esac

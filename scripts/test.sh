@@ -2,7 +2,7 @@
 # All checks and tests, one after the other; a failure does not stop the later steps.
 #
 #   scripts/test.sh        what every change must pass
-#   scripts/test.sh all    additionally the licences of all dependencies and the tests on aarch64
+#   scripts/test.sh all    additionally the licences of all dependencies, the tests on aarch64, and the packages in a Debian apart
 #
 # The last line counts: "N passed, N failed, N skipped". A check without single tests (formatting, lints, a feature set
 # that must compile, the models) counts as one. Skipped are tests that say so themselves and checks whose tool cannot be had.
@@ -123,6 +123,15 @@ dependencies() {
     check "dependencies: licences, bans, sources" cargo deny --locked check licenses bans sources
 }
 
+packages() {
+    check "packages" scripts/deb.sh
+    if [ "$(id -u)" -eq 0 ]; then
+        check "packages: installed, upgraded, removed" scripts/deb-trial.sh
+    else
+        skip "packages: installed, upgraded, removed" "only root can set up a Debian apart"
+    fi
+}
+
 lints
 user_interface
 rust_tests
@@ -131,6 +140,7 @@ feature_sets
 if [ "${1:-}" = all ]; then
     dependencies
     check "aarch64" scripts/arm64.sh
+    packages
 fi
 
 say "took $SECONDS s"

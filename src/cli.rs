@@ -3,6 +3,8 @@
 //! Each subcommand's options and behaviour live in its own module (`edge::cli`, `central::cli`, …), which gives a `Command`
 //! and a `run`. Logs and messages go to stderr; stdout carries results only.
 
+mod pages;
+
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -56,6 +58,11 @@ enum Command {
     /// Everything at once, to see it work: a drive, a device, a broker, a town's damage map.
     #[cfg(all(feature = "edge", feature = "central"))]
     Demo(crate::demo::Command),
+    /// Prints what a shell needs to complete these commands.
+    #[command(after_help = pages::COMPLETIONS_EXAMPLES)]
+    Completions(pages::CompletionsArguments),
+    /// Writes the manual: a page for `man` for each command.
+    Manual(pages::ManualArguments),
 }
 
 impl Command {
@@ -71,6 +78,8 @@ impl Command {
             Self::Simulate(command) => command.run(),
             #[cfg(all(feature = "edge", feature = "central"))]
             Self::Demo(command) => command.run(),
+            Self::Completions(arguments) => arguments.run(),
+            Self::Manual(arguments) => arguments.run(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Every `--help` is looked at when it changes: one snapshot for each command. `INSTA_UPDATE=always` writes them anew.
 
+use std::collections::BTreeSet;
+
 use clap::CommandFactory;
 
 use crate::support::umsicht;
@@ -38,4 +40,35 @@ fn wrong_usage_ends_with_64_and_the_version_names_the_commit() {
     let output = umsicht().arg("--version").output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), format!("umsicht {}", umsicht::VERSION));
     assert!(umsicht::VERSION.contains(umsicht::COMMIT));
+}
+
+#[test]
+fn the_manual_has_a_page_for_each_command() {
+    let mut command = umsicht::cli::Cli::command();
+    command.build();
+    let mut paths = vec![Vec::new()];
+    collect(&command, &mut Vec::new(), &mut paths);
+    let wanted: BTreeSet<String> =
+        paths.iter().map(|path| format!("{}.1", [&["umsicht".to_owned()], path.as_slice()].concat().join("-"))).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let output = umsicht().args(["manual", "--out"]).arg(&pages).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let files = std::fs::read_dir(&pages).unwrap().map(|entry| entry.unwrap());
+    let written: BTreeSet<String> = files.map(|file| file.file_name().into_string().unwrap()).collect();
+    assert_eq!(written, wanted);
+    let page = std::fs::read_to_string(pages.join("umsicht-edge-check.1")).unwrap();
+    assert!(page.contains("Exit codes: 0 all is in place"), "{page}");
+}
+
+#[test]
+fn completions_know_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = umsicht().args(["completions", shell]).output().unwrap();
+        assert!(output.status.success(), "{shell}");
+        let script = String::from_utf8(output.stdout).unwrap();
+        for word in ["check", "config", "import-network"] {
+            assert!(script.contains(word), "{shell} does not complete {word}");
+        }
+    }
 }
