@@ -16,8 +16,7 @@ packages_for() {
     local demo="gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
         gstreamer1.0-plugins-ugly gstreamer1.0-libav mosquitto"
     local test="gstreamer1.0-tools chromium gpsd gpsd-clients
-        python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-rtsp glib-networking"
-    local test="gstreamer1.0-tools chromium strace"
+        python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-rtsp glib-networking strace"
     local arm64="gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static"
     case $1 in
         build) echo "$build" ;;

@@ -139,15 +139,12 @@ pub struct Table<'t> {
     /// The value was no table, which is noted; complaining about what it lacks would only confuse.
     unusable: bool,
     asked: RefCell<BTreeSet<&'static str>>,
-    /// Its keys are names that the user chose: none is unknown.
-    names_are_free: Cell<bool>,
-    /// What nobody asked for is somebody else's.
+    /// What nobody asked for is somebody else's, or a name that the user chose.
     rest_is_known: Cell<bool>,
 }
 
 impl<'t> Table<'t> {
     fn new(file: &'t File<'t>, path: String, span: Range<usize>, entries: Option<&'t DeTable<'t>>) -> Self {
-        Self { file, path, span, entries, unusable: false, asked: RefCell::default(), names_are_free: Cell::new(false) }
         let (asked, rest_is_known) = (RefCell::default(), Cell::new(false));
         Self { file, path, span, entries, unusable: false, asked, rest_is_known }
     }
@@ -196,7 +193,7 @@ impl<'t> Table<'t> {
                 }
             }
         }
-        self.names_are_free.set(true);
+        self.rest_is_known.set(true);
         found
     }
 
@@ -368,7 +365,6 @@ impl<'t> Table<'t> {
 impl Drop for Table<'_> {
     /// What nobody asked for is unknown.
     fn drop(&mut self) {
-        if self.names_are_free.get() {
         if self.rest_is_known.get() {
             return;
         }

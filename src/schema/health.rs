@@ -128,9 +128,6 @@ pub struct ShadowHealth {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CameraHealth {
-    /// Why it sees nothing that can be judged: `no_frames`, `frozen`, `dark`, `glare`, `covered`, `defocused`, `moved`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub blind: Option<String>,
     /// Pictures that it gave.
     pub frames: u64,
     /// Not judged, because the next one came first.

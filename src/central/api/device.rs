@@ -77,8 +77,6 @@ pub(super) struct Health {
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct Camera {
-    /// Why it sees nothing; null while it sees.
-    blind: Option<String>,
     frames: u64,
     failures: u64,
 }
@@ -120,7 +118,6 @@ impl From<devices::Device> for Device {
 
 impl From<DeviceHealth> for Health {
     fn from(health: DeviceHealth) -> Self {
-        let DeviceHealth { program, spool, link, delivery, models, shadow, blind: _ } = health;
         let DeviceHealth {
             program,
             spool,
@@ -128,6 +125,7 @@ impl From<DeviceHealth> for Health {
             delivery,
             models,
             shadow,
+            blind: _,
             cameras,
             position,
             clock,
@@ -135,8 +133,7 @@ impl From<DeviceHealth> for Health {
             recording,
         } = health;
         let machine = machine.as_ref();
-        let camera =
-            |camera: CameraHealth| Camera { blind: camera.blind, frames: camera.frames, failures: camera.failures };
+        let camera = |camera: CameraHealth| Camera { frames: camera.frames, failures: camera.failures };
         Self {
             program,
             batch_minutes: delivery.batch_minutes,

@@ -3,10 +3,8 @@
 use time::OffsetDateTime;
 
 use crate::central::model::Text;
-use crate::schema::health::ShadowHealth;
+use crate::schema::health::{MachineHealth, ShadowHealth};
 use crate::schema::{BlindReason, DeviceBlind, DeviceHealth};
-use crate::schema::DeviceHealth;
-use crate::schema::health::{CameraHealth, MachineHealth, ShadowHealth};
 
 /// So many boxes must have been compared, and so large a share of them must differ, before it is worth a word.
 const LEAST_COMPARED: u64 = 200;
@@ -22,8 +20,6 @@ const LEAST_FREE_SHARE: f64 = 0.05;
 const LEAST_FREE_BYTES: u64 = 256 * 1024 * 1024;
 /// What a device may write in a day so that its flash memory lasts for years.
 const MOST_WRITTEN_BYTES: u64 = 1_000_000_000;
-/// So many cameras are named in one text.
-const NAMED_CAMERAS: usize = 8;
 
 /// The kinds of trouble that a device can tell of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,9 +45,8 @@ pub enum Problem {
     ShadowDisagrees,
 }
 
-pub const PROBLEMS: [Problem; 14] = [
-    Problem::Blind,
 pub const PROBLEMS: [Problem; 19] = [
+    Problem::Blind,
     Problem::NoFix,
     Problem::ClockUntrusted,
     Problem::Hot,
@@ -119,20 +114,6 @@ pub fn concerns(health: &DeviceHealth) -> Vec<Concern> {
             found.push(Concern { problem, text: Text { de, en }, since: None });
         }
     };
-    let blind: Vec<(&String, &CameraHealth)> = health.cameras.iter().filter(|(_, c)| c.blind.is_some()).collect();
-    let cameras = |words: fn(&str) -> &str| {
-        let named = blind.iter().take(NAMED_CAMERAS).map(|(name, camera)| {
-            let reason = shortened(words(camera.blind.as_deref().unwrap_or_default()));
-            format!("{} ({reason})", shortened(name))
-        });
-        named.collect::<Vec<_>>().join(", ")
-    };
-    say(
-        Problem::Blind,
-        !blind.is_empty(),
-        format!("Kamera sieht nichts: {}. Bis das behoben ist, wird dort nichts gefunden.", cameras(blind_german)),
-        format!("Camera sees nothing: {}. Until that is put right, nothing is found there.", cameras(blind_english)),
-    );
     say(
         Problem::NoFix,
         health.position.as_ref().is_some_and(|position| position.minutes_without_fix >= MINUTES_WITHOUT_FIX),
@@ -313,31 +294,6 @@ fn german(priority: &str) -> &str {
     }
 }
 
-/// Why a camera is blind, as people here call it; what a later version says is shown as it is.
-fn blind_german(reason: &str) -> &str {
-    match reason {
-        "no_frames" => "liefert kein Bild",
-        "frozen" => "das Bild steht",
-        "dark" => "zu dunkel",
-        "glare" => "geblendet",
-        "covered" => "verdeckt",
-        "defocused" => "unscharf",
-        "moved" => "verstellt",
-        other => other,
-    }
-}
-
-fn blind_english(reason: &str) -> &str {
-    match reason {
-        "no_frames" => "gives no picture",
-        "frozen" => "the picture stands still",
-        "dark" => "too dark",
-        "glare" => "dazzled",
-        "defocused" => "out of focus",
-        other => other,
-    }
-}
-
 fn nearly_no_disk(machine: &MachineHealth) -> bool {
     let Some(free) = machine.disk_free_bytes else { return false };
     let share = machine.disk_total_bytes.map_or(1.0, |total| free as f64 / total.max(1) as f64);
@@ -361,7 +317,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::schema::health::{ClockHealth, DeliveryHealth, LinkHealth, ModelHealth, PositionHealth, SpoolHealth};
+    use crate::schema::health::{CameraHealth, ClockHealth, DeliveryHealth, LinkHealth, ModelHealth, PositionHealth, SpoolHealth};
 
     fn codes(health: &DeviceHealth) -> Vec<&'static str> {
         concerns(health).into_iter().map(|c| c.problem.code()).collect()
@@ -393,10 +349,6 @@ mod tests {
         }
     }
 
-    fn blind(reason: &str) -> CameraHealth {
-        CameraHealth { blind: Some(reason.into()), ..CameraHealth::default() }
-    }
-
     #[test]
     fn a_device_that_is_well_gives_no_concern() {
         assert!(concerns(&well()).is_empty());
@@ -405,7 +357,6 @@ mod tests {
     #[test]
     fn each_trouble_is_told_in_both_languages() {
         let health = DeviceHealth {
-            cameras: BTreeMap::from([("front".into(), CameraHealth::default()), ("rear".into(), blind("covered"))]),
             position: Some(PositionHealth { minutes_without_fix: 5, ..PositionHealth::default() }),
             clock: Some(ClockHealth::default()),
             machine: Some(MachineHealth {
@@ -463,17 +414,6 @@ mod tests {
     fn a_few_boxes_are_no_disagreement() {
         let shadow = ShadowHealth { only_first: LEAST_COMPARED - 1, ..ShadowHealth::default() };
         assert!(codes(&DeviceHealth { shadow: Some(shadow), ..well() }).is_empty());
-    }
-
-    #[test]
-    fn blind_cameras_are_named_with_the_reason_and_a_flood_of_them_is_bounded() {
-        let cameras = BTreeMap::from([("front".into(), blind("glare")), ("rear".into(), blind("a new\nreason"))]);
-        let said = &concerns(&DeviceHealth { cameras, ..well() })[0];
-        assert!(said.text.de.contains("front (geblendet), rear (a newreason)"), "{}", said.text.de);
-        assert!(said.text.en.contains("front (dazzled), rear (a newreason)"), "{}", said.text.en);
-        let cameras = (0..1000).map(|number| (format!("c{number}"), blind("dark"))).collect();
-        let said = &concerns(&DeviceHealth { cameras, ..well() })[0];
-        assert_eq!(said.text.en.matches("(too dark)").count(), NAMED_CAMERAS);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::edge::calibrate::lens::{Lens, lens};
 use crate::edge::calibrate::picture::drawn;
 use crate::edge::calibrate::section::Calibration;
 use crate::edge::camera::{Camera, ImagePoint, Intrinsics, Mounting};
-use crate::edge::config::{EdgeConfig, MountedCamera};
+use crate::edge::config::{CameraConfig, EdgeConfig, MountedCamera};
 use crate::edge::frame::CameraImage;
 use crate::edge::source::images::Timing;
 use crate::edge::source::{self, FrameSource, SourceConfig};
@@ -26,13 +26,13 @@ use crate::failure::Failure;
 pub const EXAMPLES: &str = "\
 Examples:
   umsicht edge calibrate --config edge-road.toml --height-metres 1.42 --picture fits.png
-      a drive from the configured source: pitch and yaw; the lens comes from [camera]
+      a drive from the configured source: pitch and yaw; the lens comes from the configuration
   umsicht edge calibrate --config edge-road.toml --from lane --input still.jpg --lane-width-metres 3.5
       one picture of a straight lane: pitch, yaw and height; lines are found, or given by --left-line and --right-line
   umsicht edge calibrate --config edge-road.toml --from board --board 9x6 --square-metres 0.1 --lens held/ --input flat.jpg
       a checkerboard held before the lens in 6 pictures or more, then flat on the road: all
 
-What cannot be measured must be given: the lens (from [camera] or --horizontal-fov-degrees) for a drive and a lane, the height
+What cannot be measured must be given: the lens (from the configuration or --horizontal-fov-degrees) for a drive and a lane, the height
 for a drive, roll for both. The result is a section for the configuration, with residuals; look at --picture before
 you use it: grid and lane must agree, and the horizon must lie on the horizon.";
 
@@ -64,6 +64,9 @@ pub struct CalibrateArguments {
     /// The device's settings: source, and what is known of the camera.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Which of its cameras; else the first.
+    #[arg(long, value_name = "NAME")]
+    camera: Option<String>,
     /// What to measure from.
     #[arg(long, value_enum, default_value = "drive")]
     from: Method,
@@ -100,9 +103,6 @@ pub struct CalibrateArguments {
     /// How far left of the line that the camera travels along the middle of the board on the road lies.
     #[arg(long, value_name = "METRES", default_value_t = 0.0, allow_negative_numbers = true)]
     board_left_metres: f64,
-    /// Name of the section in the result.
-    #[arg(long, value_name = "NAME", default_value = "camera")]
-    section: String,
     /// Where the section goes as well.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -128,7 +128,8 @@ impl CalibrateArguments {
         let now = SystemClock.now();
         let made = format!("Calibrated on {} by umsicht {}.", now.date(), crate::VERSION);
         result.calibration.remarks.insert(0, made);
-        let text = result.calibration.to_toml(&self.section);
+        let section = format!("camera.{}.mounting", self.camera(&config)?.name);
+        let text = result.calibration.to_toml(&section);
         print!("{text}");
         if let Some(path) = &self.out {
             std::fs::write(path, &text).map_err(|e| Failure::unavailable(format!("{}: {e}", path.display())))?;
@@ -144,7 +145,7 @@ impl CalibrateArguments {
     }
 
     fn from_drive(&self, config: &EdgeConfig) -> Result<Measured, Failure> {
-        let known = config.camera.as_ref();
+        let known = self.camera(config)?.mounted.as_ref();
         let mut source = self.source(config)?;
         let Some(first) = source.next()? else { return Err(Failure::data("the input holds no picture")) };
         let intrinsics = self.intrinsics(known, &first)?;
@@ -201,7 +202,7 @@ impl CalibrateArguments {
     }
 
     fn from_lane(&self, config: &EdgeConfig) -> Result<Measured, Failure> {
-        let known = config.camera.as_ref();
+        let known = self.camera(config)?.mounted.as_ref();
         let width_metres = self.lane_width_metres.ok_or_else(|| {
             Failure::usage(
                 "how wide is the lane? measure it between the middles of its lines and give --lane-width-metres",
@@ -254,7 +255,7 @@ impl CalibrateArguments {
     }
 
     fn from_board(&self, config: &EdgeConfig) -> Result<Measured, Failure> {
-        let known = config.camera.as_ref();
+        let known = self.camera(config)?.mounted.as_ref();
         let (Some(size), Some(square_metres)) = (self.board, self.square_metres) else {
             return Err(Failure::usage(
                 "which board? give its inner corners and squares, e.g. --board 9x6 --square-metres 0.1",
@@ -278,7 +279,7 @@ impl CalibrateArguments {
             let Some(known) = known else {
                 return Err(Failure::usage(
                     "the lens is measured but nothing is known of the mounting; give --input with a picture of the board on the road, or \
-                     write a [camera] section first",
+                     write its mounting into the configuration first",
                 ));
             };
             remarks
@@ -312,10 +313,18 @@ impl CalibrateArguments {
         Ok(Measured { calibration, shown: Some((image, marked)) })
     }
 
+    fn camera<'c>(&self, config: &'c EdgeConfig) -> Result<&'c CameraConfig, Failure> {
+        let Some(name) = &self.camera else { return Ok(config.first_camera()) };
+        config.cameras.iter().find(|camera| camera.name == *name).ok_or_else(|| {
+            let names: Vec<&str> = config.cameras.iter().map(|camera| camera.name.as_str()).collect();
+            Failure::usage(format!("there is no camera {name}; the configuration has {}", names.join(", ")))
+        })
+    }
+
     fn source(&self, config: &EdgeConfig) -> Result<Pictures, Failure> {
         match &self.input {
             Some(path) => Pictures::open(path, DRIVE_INTERVAL),
-            None => Pictures::from_source(&config.source, DRIVE_INTERVAL),
+            None => Pictures::from_source(&self.camera(config)?.settings.source, DRIVE_INTERVAL),
         }
     }
 

@@ -36,7 +36,7 @@ pub enum FlatError {
     )]
     TooFarLeft { seen_metres: f64, left_metres: f64 },
     #[error(
-        "the corners fit to {rms_px:.1} pixels only; is the board flat, and does [camera] describe this lens? calibrate the lens first"
+        "the corners fit to {rms_px:.1} pixels only; is the board flat, and does the configuration describe this lens? calibrate the lens first"
     )]
     DoesNotFit { rms_px: f64 },
 }

@@ -41,7 +41,7 @@ impl fmt::Display for Offset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "pitch {:+.1}° (±{:.1}°) and yaw {:+.1}° (±{:.1}°) from what [camera] says, in {} pictures",
+            "pitch {:+.1}° (±{:.1}°) and yaw {:+.1}° (±{:.1}°) from what the configuration says, in {} pictures",
             self.pitch_degrees, self.pitch_sigma_degrees, self.yaw_degrees, self.yaw_sigma_degrees, self.pictures
         )
     }

@@ -1,7 +1,9 @@
 //! `umsicht edge check`: is everything in place? Each check says what it found, or what to do.
 
+mod camera;
 pub mod machine;
 pub mod permissions;
+mod position;
 
 use std::fmt;
 use std::io::Write;
@@ -10,20 +12,21 @@ use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
-use self::machine::{SYNCHRONISED, clock_verdict, disk_verdict, temperature_verdict};
+use self::machine::{SYNCHRONISED, clock_verdict, disk_verdict, local_verdict, temperature_verdict};
 use self::permissions::{Need, permissions_verdict};
 use crate::edge::batch::Batching;
 use crate::edge::config::{EdgeConfig, SpoolConfig};
 use crate::edge::detector::Detector;
-use crate::edge::fix::FixLog;
+use crate::edge::fix::settings::GnssSource;
 use crate::edge::frame::CameraImage;
 use crate::edge::link::{self, LinkError, LinkEvent, Settings, Version, VersionDoubt};
 use crate::edge::machine::Roots;
 use crate::edge::mask::privacy_model;
 use crate::edge::publish::BrokerConfig;
-use crate::edge::source::{self, SourceError};
+use crate::edge::source::SourceConfig;
 use crate::edge::update::key::PublicKey;
 use crate::edge::update::{models_folder, state_of};
+use crate::edge::zones::Zones;
 use crate::mqtt::{BrokerFileError, advice};
 
 const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,11 +41,15 @@ pub enum Verdict {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    pub check: &'static str,
+    pub check: String,
     pub verdict: Verdict,
 }
 
 impl Finding {
+    fn new(check: impl Into<String>, verdict: Verdict) -> Self {
+        Self { check: check.into(), verdict }
+    }
+
     #[must_use]
     pub fn failed(&self) -> bool {
         matches!(self.verdict, Verdict::Fail(_))
@@ -56,95 +63,78 @@ impl fmt::Display for Finding {
             Verdict::Warn(text) => ("warn", text),
             Verdict::Fail(text) => ("FAIL", text),
         };
-        write!(f, "{word}  {:<9} {text}", self.check)
+        write!(f, "{word}  {:<14} {text}", self.check)
     }
 }
 
 /// All checks, in the order of the flow; none stops the others.
 #[must_use]
 pub fn check(config: &EdgeConfig) -> Vec<Finding> {
-    let gnss = FixLog::read(&config.gnss.file);
-    let starts_at = config.first_camera().starts_at.or(gnss.as_ref().ok().and_then(FixLog::first_at));
-    let first = first_picture(config, starts_at.unwrap_or(OffsetDateTime::UNIX_EPOCH));
+    let starts_at = config.first_camera().settings.starts_at;
+    let position = position::look(&config.gnss, starts_at);
+    let mut findings = Vec::new();
+    let mut picture = None;
+    for one in &config.cameras {
+        let starts_at = one.settings.starts_at.or(position.first_at).unwrap_or_else(OffsetDateTime::now_utc);
+        let first = camera::first(one, starts_at);
+        findings.push(Finding::new(format!("camera {}", one.name), camera::source_verdict(&first)));
+        let first = first.ok().map(|first| first.image);
+        let mounting = camera::mounting_verdict(one, first.as_ref(), starts_at);
+        findings.push(Finding::new(format!("mounting {}", one.name), mounting));
+        picture = picture.or(first);
+    }
+    let picture = picture.as_ref();
     let verdicts = [
-        ("source", source_verdict(&first)),
-        ("gnss", gnss_verdict(&gnss, config.first_camera().starts_at)),
-        ("camera", camera_verdict(config, first.as_ref().ok())),
-        ("model", model_verdict(config, first.as_ref().ok())),
+        ("gnss", position.verdict),
+        ("model", model_verdict(config, picture)),
         ("bundle", bundle_verdict(config)),
-        ("privacy", privacy_verdict(config, first.as_ref().ok())),
+        ("privacy", privacy_verdict(config, picture)),
+        ("zones", zones_verdict(config.recording.privacy_zones_file.as_deref())),
         ("spool", spool_verdict(&config.spool.folder)),
         ("disk", disk_verdict(&config.spool.folder, config.spool.quota_bytes)),
         ("delivery", delivery_verdict(&config.spool)),
         ("broker", broker_verdict(&config.broker)),
-        ("clock", clock_verdict(OffsetDateTime::now_utc(), Path::new(SYNCHRONISED).exists(), None)),
+        ("clock", clock_verdict(OffsetDateTime::now_utc(), Path::new(SYNCHRONISED).exists(), position.gnss_ahead_seconds)),
         ("heat", temperature_verdict(&Roots::default())),
+        ("status", local_verdict(config.local)),
         ("rights", permissions_verdict(&config.spool.folder, &needs(config))),
     ];
-    verdicts.into_iter().map(|(check, verdict)| Finding { check, verdict }).collect()
+    findings.extend(verdicts.into_iter().map(|(check, verdict)| Finding::new(check, verdict)));
+    findings
 }
 
 /// The files that the service opens. What systemd hands over lies where only a running service can see it.
 fn needs(config: &EdgeConfig) -> Vec<Need> {
-    let mut needs = vec![Need::to_read("gnss.file", &config.gnss.file)];
+    let mut needs = Vec::new();
+    match &config.gnss.source {
+        GnssSource::File { path } => needs.push(Need::to_read("gnss.file", path)),
+        GnssSource::Serial { device, .. } => needs.push(Need::to_write("gnss.device", device)),
+        GnssSource::Gpsd { .. } | GnssSource::Tcp { .. } | GnssSource::Listen { .. } => {}
+    }
+    for camera in &config.cameras {
+        let key = |key: &str| format!("camera.{}.{key}", camera.name);
+        match &camera.settings.source {
+            SourceConfig::V4l2(v4l2) => needs.push(Need::to_write(key("device"), &v4l2.device)),
+            SourceConfig::Rtsp(rtsp) => {
+                needs.extend(rtsp.login.iter().map(|login| Need::to_read(key("password_file"), &login.password_file)));
+            }
+            SourceConfig::File { path } => needs.push(Need::to_read(key("path"), path)),
+            SourceConfig::Images { folder, .. } => needs.push(Need::to_read(key("folder"), folder)),
+        }
+    }
+    needs.extend(config.vehicle.inputs().map(|(key, path)| Need::to_read(key, path)));
+    let zones = config.recording.privacy_zones_file.as_ref();
+    needs.extend(zones.map(|path| Need::to_read("recording.privacy_zones_file", path)));
     needs.push(Need::to_read("model.folder", models_folder(config).join("manifest.toml")));
     needs.extend(config.update.as_ref().map(|update| Need::to_read("update.public_key_file", &update.public_key_file)));
     needs
 }
 
-fn first_picture(config: &EdgeConfig, starts_at: OffsetDateTime) -> Result<CameraImage, SourceError> {
-    let none = || SourceError::Unusable { input: "the source".into(), reason: "gives no picture".into() };
-    source::open(&config.first_camera().source, starts_at)?
-        .next_image()?
-        .map(|captured| captured.image)
-        .ok_or_else(none)
-}
-
-fn source_verdict(first: &Result<CameraImage, SourceError>) -> Verdict {
-    match first {
-        Ok(image) => Verdict::Ok(format!("gives pictures of {}×{} pixels", image.width_px(), image.height_px())),
-        Err(error) => Verdict::Fail(error.to_string()),
-    }
-}
-
-fn gnss_verdict(gnss: &Result<FixLog, crate::edge::fix::FixError>, starts_at: Option<OffsetDateTime>) -> Verdict {
-    let log = match gnss {
-        Ok(log) => log,
-        Err(error) => return Verdict::Fail(error.to_string()),
-    };
-    let span = match (log.first_at(), log.last_at()) {
-        (Some(first), Some(last)) => format!("{} fixes, {first} to {last}", log.fixes().len()),
-        _ => return Verdict::Fail("holds no fix".into()),
-    };
-    if starts_at.is_some_and(|at| log.at(at).is_none()) {
-        return Verdict::Warn(format!("{span}; none at starts_at of the camera: are both in UTC?"));
-    }
-    let report = log.report();
-    if report.skipped > 0 {
-        return Verdict::Warn(format!(
-            "{span}; {} of {} lines cannot be used: {}",
-            report.skipped,
-            report.read,
-            report.describe("line")
-        ));
-    }
-    Verdict::Ok(span)
-}
-
-fn camera_verdict(config: &EdgeConfig, first: Option<&CameraImage>) -> Verdict {
-    let Some(camera) = &config.first_camera().mounted else {
-        return Verdict::Warn(
-            "not measured: positions and sizes are indications; write a section [camera.NAME.mounting]".into(),
-        );
-    };
-    let (width, height) = (camera.intrinsics.width_px, camera.intrinsics.height_px);
-    match first {
-        Some(image) if (image.width_px(), image.height_px()) != (width, height) => Verdict::Fail(format!(
-            "[camera.NAME.mounting] describes {width}×{height} pixels, the source gives {}×{}; measure it at that size",
-            image.width_px(),
-            image.height_px()
-        )),
-        _ => Verdict::Ok(format!("measured at {width}×{height} pixels")),
+fn zones_verdict(file: Option<&Path>) -> Verdict {
+    match file.map(Zones::read) {
+        None => Verdict::Ok("there are no privacy zones: recording everywhere".into()),
+        Some(Ok(zones)) => Verdict::Ok(format!("{} privacy zones: nothing is recorded there", zones.len())),
+        Some(Err(error)) => Verdict::Fail(error.to_string()),
     }
 }
 

@@ -142,7 +142,7 @@ impl CommissionArguments {
             objects_sha256: sha256_of(&objects_path)?,
             events_sha256: sha256_of(&events_path)?,
             models,
-            camera: config.camera.as_ref().map(|camera| (camera.intrinsics, camera.mounting)),
+            camera: config.first_camera().mounted.as_ref().map(|camera| (camera.intrinsics, camera.mounting)),
             simulated,
         };
         let report = Report {
