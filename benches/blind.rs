@@ -16,7 +16,7 @@ use trial::Trial;
 use views::{Loop, Pool, Road};
 use umsicht::edge::blind::Place;
 
-const TOWNS: u64 = 12;
+const TOWNS: u64 = 8;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();

@@ -140,6 +140,9 @@ impl Branch {
         if !found && self.seconds < HARM_SECONDS {
             return true;
         }
+        if !found {
+            eprintln!("{place:?}: missed {:?} from {} s on, {:?}", self.harm, at.as_secs(), self.watch.shift());
+        }
         trial.found.entry(name).or_default().push(found.then_some(self.seconds));
         false
     }

@@ -5,6 +5,7 @@
 //! vehicle's come from loops that are rendered once and driven again under other light.
 
 use std::f64::consts::TAU;
+use std::sync::OnceLock;
 
 use image::{Rgb, RgbImage};
 use time::macros::datetime;
@@ -218,20 +219,25 @@ impl Watched for Road<'_> {
 
 /// A sensor's noise from a table, shifted anew for each picture.
 pub struct Noise {
-    table: Vec<f32>,
+    table: &'static [f32],
     shift: usize,
+    sigma: f32,
 }
 
 impl Noise {
-    const SIZE: usize = 4093;
+    const SIZE: usize = 8191;
 
     pub fn new(dice: &mut Dice, sigma: f64) -> Self {
-        let table = (0..Self::SIZE).map(|_| (sigma * dice.gauss()) as f32).collect();
-        Self { table, shift: dice.index(Self::SIZE) }
+        static TABLE: OnceLock<Vec<f32>> = OnceLock::new();
+        let table = TABLE.get_or_init(|| {
+            let mut dice = Dice::new(0, 73);
+            (0..Self::SIZE).map(|_| dice.gauss() as f32).collect()
+        });
+        Self { table, shift: dice.index(Self::SIZE), sigma: sigma as f32 }
     }
 
     pub fn at(&self, x: u32, y: u32) -> f32 {
-        self.table[(self.shift + x as usize + 1009 * y as usize) % Self::SIZE]
+        self.sigma * self.table[(self.shift + x as usize + 1009 * y as usize) % Self::SIZE]
     }
 }
 
@@ -368,6 +374,7 @@ impl Watched for Pool {
         // An empty pool, strongly compressed: the encoder repeats its picture for up to two seconds.
         if self.swimmers.is_empty() {
             if self.seconds < self.repeats_until
+                && turned == (0, 0)
                 && let Some(last) = &self.last
             {
                 return View { picture: last.clone(), moves: true };

@@ -11,13 +11,14 @@ use super::look::Look;
 const NOW_SECONDS: f32 = 3.0;
 const MEMORY_SECONDS: f32 = 600.0;
 const ENOUGH_SECONDS: f32 = 30.0;
+/// Fewer edges weigh less, and teach nothing.
 const LEAST_EDGES: u32 = 6;
 /// Darker pictures are not judged.
 const LEAST_LUMA: f32 = 40.0;
 /// Without a history, edges as soft as this are out of focus on any camera.
 const SOFT: f32 = 0.2;
 /// When this share of the usual number of edges is left, all are gone: fog on the lens leaves none to measure.
-const GONE_SHARE: f32 = 0.08;
+const GONE_SHARE: f32 = 0.1;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Focus {
@@ -42,10 +43,12 @@ impl Focus {
         }
         let step = step.as_secs_f32();
         let share = 1.0 - (-step / NOW_SECONDS).exp();
-        let towards = |now: Option<f32>, value: f32| Some(now.map_or(value, |now| now + share * (value - now)));
-        self.count = towards(self.count, look.edges.count as f32);
-        if look.edges.count >= LEAST_EDGES {
-            self.steepness = towards(self.steepness, look.edges.steepness);
+        let towards =
+            |now: Option<f32>, value: f32, weight: f32| Some(now.map_or(value, |now| now + weight * share * (value - now)));
+        self.count = towards(self.count, look.edges.count as f32, 1.0);
+        if look.edges.count > 0 {
+            let weight = (look.edges.count as f32 / LEAST_EDGES as f32).min(1.0);
+            self.steepness = towards(self.steepness, look.edges.steepness, weight);
         }
         let soft = match (self.steepness, self.usual.seconds >= ENOUGH_SECONDS) {
             (Some(now), true) => now < below_share * self.usual.steepness,

@@ -5,7 +5,7 @@
 //! a parabola through the best and its neighbours gives the part of a cell. A shift counts when the slopes fit well there and
 //! clearly worse without it. In the dark nothing is judged: lamps change what is bright.
 //!
-//! The reference follows slow changes of the scene over half an hour. A mount that creeps slower than that shows only against
+//! The reference follows slow changes of the scene within minutes. A mount that creeps slower than that shows only against
 //! a reference that the caller has kept from commissioning: [`Reference::shift_from`].
 
 use std::time::Duration;
@@ -17,9 +17,10 @@ use super::policy::Place;
 
 /// Weight of a new picture in the mean that counts as now.
 const NOW_SECONDS: f32 = 5.0;
-const MEMORY_SECONDS: f32 = 1800.0;
 /// Pictures are taken into the means at most so often.
 const EVERY: Duration = Duration::from_millis(450);
+/// A comparison takes about a millisecond.
+const COMPARED_EVERY: Duration = Duration::from_millis(1900);
 /// A picture that differs less from the last one taken shows standing, in standard deviations.
 const STANDING: f32 = 0.12;
 const LEAST_LUMA: f32 = 45.0;
@@ -129,17 +130,19 @@ pub(super) struct Moved {
     reference: Mean,
     now: Mean,
     last_taken: Option<(Duration, Vec<f32>)>,
+    /// Time taken into the mean since the last comparison.
+    uncompared: Duration,
     shift: Option<Shift>,
 }
 
 impl Moved {
     pub fn new(place: Place, reference: Option<&Reference>) -> Self {
         let reference = reference.map_or_else(Mean::new, Reference::mean);
-        Self { place, reference, now: Mean::new(), last_taken: None, shift: None }
+        Self { place, reference, now: Mean::new(), last_taken: None, uncompared: Duration::ZERO, shift: None }
     }
 
-    /// `None` when the picture tells nothing: too dark, too soon, standing, or no reference yet; otherwise whether the view
-    /// has moved, and how long this picture stands for.
+    /// Whether the view has moved, and how long that stands for. `None` when the picture tells nothing: too dark, too soon,
+    /// standing, or no reference yet.
     pub fn judge(&mut self, look: &Look, at: Duration, from_height_share: f32) -> Option<(bool, Duration)> {
         if look.mean_luma < LEAST_LUMA {
             return None;
@@ -159,16 +162,22 @@ impl Moved {
         };
         let seconds = step.as_secs_f32();
         self.now.add(&cells, seconds, NOW_SECONDS);
-        let known = self.reference.seconds >= self.enough_seconds();
-        let shift = (known && self.now.seconds >= NOW_SECONDS)
-            .then(|| shift(&Slopes::of(&self.reference.cells), &Slopes::of(&self.now.cells)));
-        let holds = |s: &Shift| s.is_certain() && s.height_share() * ROWS as f32 > HOLD_CELLS;
-        if !shift.as_ref().is_some_and(holds) {
-            self.reference.add(&cells, seconds, MEMORY_SECONDS);
+        let follows = !self.shift.is_some_and(|s| s.is_certain() && s.height_share() * ROWS as f32 > HOLD_CELLS);
+        if follows {
+            self.reference.add(&cells, seconds, self.memory_seconds());
         }
         self.last_taken = Some((at, cells));
-        self.shift = shift;
-        shift.map(|s| (s.is_certain() && s.height_share() >= from_height_share, step))
+        self.uncompared += step;
+        if self.uncompared < COMPARED_EVERY {
+            return None;
+        }
+        let stands_for = std::mem::take(&mut self.uncompared);
+        if self.reference.seconds < self.enough_seconds() || self.now.seconds < NOW_SECONDS {
+            return None;
+        }
+        let shift = shift(&Slopes::of(&self.reference.cells), &Slopes::of(&self.now.cells));
+        self.shift = Some(shift);
+        Some((shift.is_certain() && shift.height_share() >= from_height_share, stands_for))
     }
 
     /// What a reference needs before it is one.
@@ -176,6 +185,14 @@ impl Moved {
         match self.place {
             Place::Road => 120.0,
             Place::Pool => 30.0,
+        }
+    }
+
+    /// The reference follows the light: at a pool faster, where windows go from dark to bright within half an hour.
+    fn memory_seconds(&self) -> f32 {
+        match self.place {
+            Place::Road => 900.0,
+            Place::Pool => 300.0,
         }
     }
 
@@ -212,24 +229,43 @@ impl Slopes {
     }
 }
 
-/// Correlation of the slopes where both pictures overlap, when `now` is moved back by so many cells.
+/// Correlation of the slopes where both pictures overlap, when `now` is moved back by so many cells. Slopes across and down
+/// count the same, though those of the horizon are much larger.
 fn score(reference: &Slopes, now: &Slopes, right: isize, down: isize) -> f32 {
     let overlap = |size: usize, by: isize| {
         let (from, to) = (1 + (-by).max(0), size as isize - 1 - by.max(0));
         (from as usize, to as usize)
     };
     let (columns, rows) = (overlap(COLUMNS, right), overlap(ROWS, down));
-    let (mut both, mut one, mut other) = (0.0_f32, 1e-6_f32, 1e-6_f32);
+    let (mut across, mut down_slopes) = (Correlation::default(), Correlation::default());
     for y in rows.0..rows.1 {
         let row = &reference.0[y * COLUMNS + columns.0..y * COLUMNS + columns.1];
         let start = ((y as isize + down) * COLUMNS as isize + columns.0 as isize + right) as usize;
         for (r, n) in row.iter().zip(&now.0[start..]) {
-            both += r.0 * n.0 + r.1 * n.1;
-            one += r.0 * r.0 + r.1 * r.1;
-            other += n.0 * n.0 + n.1 * n.1;
+            across.add(r.0, n.0);
+            down_slopes.add(r.1, n.1);
         }
     }
-    both / (one * other).sqrt()
+    0.5 * (across.value() + down_slopes.value())
+}
+
+#[derive(Default)]
+struct Correlation {
+    both: f32,
+    one: f32,
+    other: f32,
+}
+
+impl Correlation {
+    fn add(&mut self, one: f32, other: f32) {
+        self.both += one * other;
+        self.one += one * one;
+        self.other += other * other;
+    }
+
+    fn value(&self) -> f32 {
+        self.both / (self.one * self.other).sqrt().max(1e-6)
+    }
 }
 
 fn shift(reference: &Slopes, now: &Slopes) -> Shift {

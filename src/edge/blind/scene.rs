@@ -39,6 +39,13 @@ pub(super) struct Scene {
     unseeing_since: Option<Duration>,
 }
 
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unseeing {
+    pub reason: BlindReason,
+    /// A sudden darkness counts as a cover, but may be a bridge.
+    pub dark: bool,
+}
+
 enum Block {
     Structured,
     Flat,
@@ -52,7 +59,7 @@ impl Scene {
     }
 
     /// Why next to nothing is seen in this picture, if so.
-    pub fn judge(&mut self, look: &Look, at: Duration, step: Duration) -> Option<BlindReason> {
+    pub fn judge(&mut self, look: &Look, at: Duration, step: Duration) -> Option<Unseeing> {
         let blocks: Vec<Block> = (0..BLOCKS).map(|k| block(look, k)).collect();
         let structured = blocks.iter().filter(|b| matches!(b, Block::Structured)).count();
         let dark = blocks.iter().filter(|b| matches!(b, Block::Dark)).count();
@@ -74,9 +81,10 @@ impl Scene {
         if 2 * dark > bare {
             // What is left at night beside lamps is no reason to call a lens covered.
             let reason = if sudden { BlindReason::Covered } else { BlindReason::Dark };
-            return nothing.then_some(reason);
+            return nothing.then_some(Unseeing { reason, dark: true });
         }
-        Some(if 2 * white > bare { BlindReason::Glare } else { BlindReason::Covered })
+        let reason = if 2 * white > bare { BlindReason::Glare } else { BlindReason::Covered };
+        Some(Unseeing { reason, dark: false })
     }
 
     /// `None` while too little is known, or where there is usually next to nothing to see.

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 /// A repetition must last so many times longer than the longest that has ended.
-const LONGER: u32 = 3;
+const LONGER: u32 = 2;
 const LONGEST: Duration = Duration::from_secs(60);
 /// A picture without contrast may repeat: it is dark, white or covered.
 pub(super) const LEAST_CONTRAST: f32 = 1.5;

@@ -49,6 +49,7 @@ pub struct BlindWatch {
     unseeing: Dwell,
     /// Why nothing is seen: fixed when that is certain.
     unseeing_reason: BlindReason,
+    unseeing_after: Duration,
     defocused: Dwell,
     displaced: Dwell,
     told: Option<Told>,
@@ -82,6 +83,7 @@ impl BlindWatch {
             frozen: Dwell::default(),
             unseeing: Dwell::default(),
             unseeing_reason: BlindReason::Covered,
+            unseeing_after: Duration::ZERO,
             defocused: Dwell::default(),
             displaced: Dwell::default(),
             told: None,
@@ -154,18 +156,18 @@ impl BlindWatch {
         if self.frozen.is_raised() {
             return;
         }
-        let reason = self.scene.judge(look, at, step).filter(|reason| policy.looks_for(*reason));
-        if let Some(reason) = reason
+        let unseeing = self.scene.judge(look, at, step).filter(|unseeing| policy.looks_for(unseeing.reason));
+        if let Some(unseeing) = unseeing
             && !self.unseeing.is_raised()
         {
-            self.unseeing_reason = reason;
+            self.unseeing_reason = unseeing.reason;
+            self.unseeing_after = match unseeing.reason {
+                _ if unseeing.dark => policy.dark_after,
+                BlindReason::Glare => policy.glare_after,
+                _ => policy.covered_after,
+            };
         }
-        let raise_after = match self.unseeing_reason {
-            BlindReason::Dark => policy.dark_after,
-            BlindReason::Glare => policy.glare_after,
-            _ => policy.covered_after,
-        };
-        self.unseeing.observe(reason.is_some(), at, step, raise_after, policy.recovered_after);
+        self.unseeing.observe(unseeing.is_some(), at, step, self.unseeing_after, policy.recovered_after);
         // What is hardly seen is neither sharp nor in its place, and nothing to learn from.
         if self.unseeing.since().is_some() {
             return;
