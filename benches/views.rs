@@ -44,7 +44,8 @@ pub trait Watched: Clone {
 pub struct Loop(Vec<RgbImage>);
 
 impl Loop {
-    pub fn render(seed: u64) -> Self {
+    /// Of the whole loop, or of its first pictures.
+    pub fn render(seed: u64, at_most: usize) -> Self {
         let town = Town::generate(seed, Split::Test);
         let drive = Drive::new(&town.route, datetime!(2026-03-17 08:00 UTC), std::time::Duration::from_secs(90));
         let (width, height) = (WIDTH_PX + 2 * MARGIN_X_PX, HEIGHT_PX + 2 * MARGIN_Y_PX);
@@ -54,7 +55,7 @@ impl Loop {
         let mut pictures = Vec::new();
         for number in 0_u32.. {
             let elapsed = f64::from(number) / f64::from(LOOKS_PER_SECOND);
-            if drive.along_at(elapsed) > town.route.length_metres() {
+            if drive.along_at(elapsed) > town.route.length_metres() || pictures.len() >= at_most {
                 break;
             }
             let pose = drive.pose_at(drive.started_at + time::Duration::seconds_f64(elapsed));
@@ -248,7 +249,13 @@ fn paint_lorry(picture: &mut RgbImage, colour: [f32; 3]) {
         for x in left..right {
             let seam = (x - left) % 75 < 2 || y > bottom - 8;
             let plate = y > bottom - 22 && y < bottom - 15 && x.abs_diff(WIDTH_PX / 2) < 14;
-            let shade = if plate { 1.6 } else if seam { 0.6 } else { 1.0 - 0.1 * (y - top) as f32 / 100.0 };
+            let shade = if plate {
+                1.6
+            } else if seam {
+                0.6
+            } else {
+                1.0 - 0.1 * (y - top) as f32 / 100.0
+            };
             picture.put_pixel(x, y, Rgb(colour.map(|c| (c * shade) as u8)));
         }
     }
@@ -329,7 +336,11 @@ impl Pool {
             let [r, g, b] = if v < 0.24 {
                 // The far wall and its windows.
                 let window = (u * 8.0).fract() > 0.25 && (0.04..0.19).contains(&v);
-                if window { [40.0 + 190.0 * day, 45.0 + 195.0 * day, 60.0 + 190.0 * day] } else { [150.0, 145.0, 135.0] }
+                if window {
+                    [40.0 + 190.0 * day, 45.0 + 195.0 * day, 60.0 + 190.0 * day]
+                } else {
+                    [150.0, 145.0, 135.0]
+                }
             } else if v < 0.3 {
                 let joint = (u * 40.0).fract() < 0.12;
                 if joint { [120.0; 3] } else { [178.0, 174.0, 165.0] }
@@ -338,7 +349,13 @@ impl Pool {
                 let line = lane < 0.05;
                 let float = line && (v * 60.0).fract() < 0.5;
                 let ripple = 9.0 * wave;
-                if float { [190.0, 60.0, 50.0] } else if line { [225.0; 3] } else { [60.0 + ripple, 135.0 + ripple, 165.0 + ripple] }
+                if float {
+                    [190.0, 60.0, 50.0]
+                } else if line {
+                    [225.0; 3]
+                } else {
+                    [60.0 + ripple, 135.0 + ripple, 165.0 + ripple]
+                }
             };
             // The sun's patch wanders over the water.
             let patch = (u - sun).abs() < 0.08 + 0.05 * v && v > 0.3;
@@ -353,7 +370,11 @@ impl Pool {
                     let (px, py) = (x + dx, y + dy);
                     if (0..i64::from(WIDTH_PX)).contains(&px) && (0..i64::from(HEIGHT_PX)).contains(&py) {
                         let tone = swimmer.tone * (1.0 - 0.05 * (dx.abs() + dy.abs()) as f32);
-                        picture.put_pixel(px as u32, py as u32, Rgb([tone as u8, (0.8 * tone) as u8, (0.7 * tone) as u8]));
+                        picture.put_pixel(
+                            px as u32,
+                            py as u32,
+                            Rgb([tone as u8, (0.8 * tone) as u8, (0.7 * tone) as u8]),
+                        );
                     }
                 }
             }
@@ -393,12 +414,23 @@ pub enum Harm {
     NoFrames,
     Frozen,
     /// All light gone, but for so much of it.
-    Dark { left: f32 },
-    Glare { veil: f32 },
+    Dark {
+        left: f32,
+    },
+    Glare {
+        veil: f32,
+    },
     /// Something of this luma before the lens; light comes in along one side, which leaves the rim of the picture open.
-    Covered { luma: f32, slope: f32, open_share: f32 },
+    Covered {
+        luma: f32,
+        slope: f32,
+        open_share: f32,
+    },
     /// Standard deviation of the blur as a share of the picture's width; what is left of the contrast.
-    Defocused { blur_share: f32, contrast: f32 },
+    Defocused {
+        blur_share: f32,
+        contrast: f32,
+    },
     Moved(Turned),
 }
 
@@ -418,11 +450,7 @@ pub fn harmed(picture: RgbImage, harm: Harm, dice: &mut Dice) -> RgbImage {
         Harm::Dark { left } => per_pixel(picture, &|_, _, value| value * left),
         Harm::Glare { veil } => per_pixel(picture, &|_, _, value| value + veil * (290.0 - value)),
         Harm::Covered { luma, slope, open_share } => per_pixel(picture, &|x, y, value| {
-            if (x as f32) < open_share * width as f32 {
-                value
-            } else {
-                luma + slope * (y as f32 / height as f32 - 0.5)
-            }
+            if (x as f32) < open_share * width as f32 { value } else { luma + slope * (y as f32 / height as f32 - 0.5) }
         }),
         Harm::Defocused { blur_share, contrast } => {
             let blurred = image::imageops::blur(&picture, blur_share * width as f32);

@@ -26,6 +26,7 @@ const EDGE: &[&str] = &[
     "fix",
     "frame",
     "source",
+    "blind",
     "infer",
     "preprocess",
     "postprocess",

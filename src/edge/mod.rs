@@ -6,6 +6,7 @@
 
 pub mod anonymise;
 pub mod batch;
+pub mod blind;
 pub mod camera;
 pub mod check;
 pub mod cli;

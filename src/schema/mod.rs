@@ -3,6 +3,7 @@
 //! This is the only vocabulary that `edge` and `central` share. A payload becomes a typed event or a rejected one
 //! with its reason; nothing half-read goes further.
 
+pub mod blind;
 pub mod damage;
 pub mod device_tag;
 pub mod event;
@@ -10,6 +11,7 @@ pub mod evidence;
 pub mod health;
 pub mod topic;
 
+pub use blind::BlindReason;
 pub use damage::DamageClass;
 pub use device_tag::DeviceSecret;
 pub use event::{DeviceTag, Event, EventId, EventKind, ModelRef, Ordinal, PassTag, RejectedEvent, RoadDamage};

@@ -1,15 +1,14 @@
 //! Hysteresis: a suspicion must last before it counts, and its opposite must last before it is over.
 //!
-//! A look to the contrary costs twice its time instead of all of it, so that one lucky look among many does not start
-//! the clock anew.
+//! A look to the contrary takes time off instead of all of it, so that one lucky look among many does not start the clock
+//! anew.
 
 use std::time::Duration;
 
-/// How much a look to the contrary weighs.
-const CONTRARY: f32 = 2.0;
-
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Dwell {
+    /// How many times its own time a look to the contrary takes off.
+    contrary: f32,
     raised: bool,
     /// Towards raising, or once raised towards clearing.
     seconds: f32,
@@ -17,10 +16,21 @@ pub(super) struct Dwell {
 }
 
 impl Dwell {
+    pub fn new(contrary: f32) -> Self {
+        Self { contrary, raised: false, seconds: 0.0, since: None }
+    }
+
     /// `step`: how long this observation stands for.
-    pub fn observe(&mut self, suspect: bool, at: Duration, step: Duration, raise_after: Duration, clear_after: Duration) {
+    pub fn observe(
+        &mut self,
+        suspect: bool,
+        at: Duration,
+        step: Duration,
+        raise_after: Duration,
+        clear_after: Duration,
+    ) {
         if suspect == self.raised {
-            self.seconds = (self.seconds - CONTRARY * step.as_secs_f32()).max(0.0);
+            self.seconds = (self.seconds - self.contrary * step.as_secs_f32()).max(0.0);
         } else {
             self.seconds += step.as_secs_f32();
         }

@@ -43,8 +43,9 @@ impl Focus {
         }
         let step = step.as_secs_f32();
         let share = 1.0 - (-step / NOW_SECONDS).exp();
-        let towards =
-            |now: Option<f32>, value: f32, weight: f32| Some(now.map_or(value, |now| now + weight * share * (value - now)));
+        let towards = |now: Option<f32>, value: f32, weight: f32| {
+            Some(now.map_or(value, |now| now + weight * share * (value - now)))
+        };
         self.count = towards(self.count, look.edges.count as f32, 1.0);
         if look.edges.count > 0 {
             let weight = (look.edges.count as f32 / LEAST_EDGES as f32).min(1.0);

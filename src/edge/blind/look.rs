@@ -131,9 +131,9 @@ fn edges(data: &[u8], width: usize, height: usize, fingerprint: &mut Fingerprint
             *value = luma(pixel);
         }
         for part in line.chunks_exact(window) {
-            let (low, high, sum) = part.iter().fold((255_u8, 0_u8, 0_u32), |(low, high, sum), v| {
-                (low.min(*v), high.max(*v), sum + u32::from(*v))
-            });
+            let (low, high, sum) = part
+                .iter()
+                .fold((255_u8, 0_u8, 0_u32), |(low, high, sum), v| (low.min(*v), high.max(*v), sum + u32::from(*v)));
             fingerprint.add(sum);
             let range = i32::from(high) - i32::from(low);
             if range < EDGE_RANGE {

@@ -62,7 +62,10 @@ impl BlindPolicy {
     pub fn from_table(table: &Table, place: Place) -> Option<Self> {
         let default = Self::new(place);
         let millis = |key: &'static str, longest_seconds: u64, default: Duration| {
-            table.integer(key, 500..=1000 * longest_seconds).optional().map(|n| n.map_or(default, Duration::from_millis))
+            table
+                .integer(key, 500..=1000 * longest_seconds)
+                .optional()
+                .map(|n| n.map_or(default, Duration::from_millis))
         };
         let start_up = millis("start_up_millis", 600, default.start_up);
         let no_frames_after = millis("no_frames_after_millis", 600, default.no_frames_after);
@@ -73,8 +76,7 @@ impl BlindPolicy {
         let defocused_after = millis("defocused_after_millis", 3600, default.defocused_after);
         let moved_after = millis("moved_after_millis", 3600, default.moved_after);
         let recovered_after = millis("recovered_after_millis", 600, default.recovered_after);
-        let defocused_below_share =
-            table.number("defocused_below_share", 0.1..=0.9).or(default.defocused_below_share);
+        let defocused_below_share = table.number("defocused_below_share", 0.1..=0.9).or(default.defocused_below_share);
         let moved_from_height_share =
             table.number("moved_from_height_share", 0.03..=0.2).or(default.moved_from_height_share);
         let off = reasons(table, "off");
@@ -134,7 +136,8 @@ mod tests {
         assert_eq!(policy.covered_after, Duration::from_secs(2));
         let error = read("[blind]\noff = [\"movd\"]\ndark_after_millis = 5\ndefocused_below_share = 3").unwrap_err();
         let error = error.to_string();
-        for part in ["edge.toml:2: blind.off: \"movd\" is no reason", "edge.toml:3: blind.dark", "edge.toml:4: blind.defo"]
+        for part in
+            ["edge.toml:2: blind.off: \"movd\" is no reason", "edge.toml:3: blind.dark", "edge.toml:4: blind.defo"]
         {
             assert!(error.contains(part), "{part} is not in {error}");
         }

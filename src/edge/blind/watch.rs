@@ -20,6 +20,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(240);
 const LONGEST_STEP: Duration = Duration::from_secs(1);
 /// Recovering from what is found slowly takes so many times longer.
 const SLOW: u32 = 5;
+/// What a look to the contrary takes off, in times its own time: a shift is measured less surely than the rest.
+const CLEAR: f32 = 2.0;
+const VAGUE: f32 = 1.0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -80,12 +83,12 @@ impl BlindWatch {
             still: Still::default(),
             focus: Focus::default(),
             moved,
-            frozen: Dwell::default(),
-            unseeing: Dwell::default(),
+            frozen: Dwell::new(CLEAR),
+            unseeing: Dwell::new(CLEAR),
             unseeing_reason: BlindReason::Covered,
             unseeing_after: Duration::ZERO,
-            defocused: Dwell::default(),
-            displaced: Dwell::default(),
+            defocused: Dwell::new(CLEAR),
+            displaced: Dwell::new(VAGUE),
             told: None,
         }
     }
@@ -143,7 +146,7 @@ impl BlindWatch {
     /// Takes the present view for the right one: after a new calibration.
     pub fn relearn_view(&mut self) {
         self.moved.relearn();
-        self.displaced = Dwell::default();
+        self.displaced = Dwell::new(VAGUE);
     }
 
     fn judge(&mut self, look: &Look, at: Duration, step: Duration) {
