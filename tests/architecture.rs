@@ -35,6 +35,7 @@ const EDGE: &[&str] = &[
     "zones",
     "frame",
     "source",
+    "blind",
     "infer",
     "preprocess",
     "postprocess",

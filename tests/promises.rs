@@ -7,6 +7,7 @@ mod architecture;
 mod association;
 mod backend_parity;
 mod bad_input;
+mod blind;
 mod broker_access;
 mod broker_link;
 mod broker_outage;

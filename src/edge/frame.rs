@@ -76,7 +76,7 @@ impl CameraImage {
         }
     }
 
-    /// Brightness of one pixel, 0..255, in the range that the camera uses.
+    /// Brightness of one pixel, 0..255.
     pub(in crate::edge) fn luma_at(&self, x_px: u32, y_px: u32) -> u8 {
         match &self.0 {
             Pixels::Rgb(pixels) => {
@@ -84,7 +84,7 @@ impl CameraImage {
                 // BT.601 in 8-bit fractions.
                 ((77 * r + 150 * g + 29 * b) >> 8) as u8
             }
-            Pixels::Yuv { planes, .. } => planes.luma()[(y_px * planes.width_px() + x_px) as usize],
+            Pixels::Yuv { planes, .. } => planes.luma_at(x_px, y_px),
         }
     }
 }

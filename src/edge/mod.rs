@@ -8,6 +8,7 @@ pub mod anonymise;
 pub mod batch;
 pub mod bench;
 pub mod calibrate;
+pub mod blind;
 pub mod camera;
 pub mod cell;
 pub mod check;

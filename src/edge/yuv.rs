@@ -121,6 +121,17 @@ impl YuvImage {
         &self.luma
     }
 
+    /// Of one pixel, stretched to 0..255 where the stream uses less.
+    #[must_use]
+    pub fn luma_at(&self, x_px: u32, y_px: u32) -> u8 {
+        let luma = self.luma[(y_px * self.width_px + x_px) as usize];
+        if self.matrix.full_range {
+            return luma;
+        }
+        // 255 / 219 in 8-bit fractions.
+        ((i32::from(luma) - 16) * 298 / 256).clamp(0, 255) as u8
+    }
+
     /// U and V.
     #[must_use]
     pub fn chroma(&self) -> [&[u8]; 2] {
