@@ -67,6 +67,7 @@ pub fn pipeline(out: &Path, updates: Option<Arc<Updater>>) -> RoadPipeline<'stat
         updates,
         shadow: None,
         may_record: Box::new(|_| true),
+        live: None,
         outbox: Outbox::lines(out).unwrap(),
         observer: Box::new(|_, _| {}),
         counters: Arc::default(),
@@ -83,6 +84,7 @@ pub fn judge_all(pipeline: RoadPipeline, folder: &Path, source: &mut dyn FrameSo
         mounted: measured_camera(folder),
         pass: Pass::OfOneRun(PassId::from_text("test").unwrap()),
         counters: Arc::default(),
+        sight: None,
     };
     pipeline.run(vec![camera], &|at| fixes.at(at), &AtomicBool::new(false)).unwrap();
 }

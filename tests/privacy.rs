@@ -123,6 +123,7 @@ async fn of_a_poisoned_world_nothing_leaves_but_road() {
             }),
             pass: Pass::OfOneRun(PassId::random()),
             counters: Arc::default(),
+            sight: None,
         };
         pipeline(outbox).run(vec![camera], &|at| fixes.at(at), &AtomicBool::new(false))
     })
@@ -209,6 +210,7 @@ fn pipeline(outbox: Outbox) -> RoadPipeline<'static> {
         updates: None,
         shadow: None,
         may_record: Box::new(|_| true),
+        live: None,
         outbox,
         observer: Box::new(|_, _| {}),
         counters: Arc::default(),

@@ -152,6 +152,7 @@ async fn demo(command: Command) -> Result<(), Failure> {
                 updates: None,
                 shadow: None,
                 may_record: Box::new(|_| true),
+                live: None,
                 outbox: Outbox::spool(spool),
                 observer: observer(seen),
                 counters,
@@ -162,6 +163,7 @@ async fn demo(command: Command) -> Result<(), Failure> {
                 mounted,
                 pass: Pass::OfOneRun(PassId::random()),
                 counters: Arc::default(),
+                sight: None,
             };
             pipeline.run(vec![camera], &|at| fixes.at(at), &end_flag)
         })

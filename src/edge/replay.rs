@@ -98,6 +98,7 @@ impl Replay {
             mounted: setting.camera,
             pass: Pass::OfOneRun(self.pass_id.clone().unwrap_or_else(PassId::random)),
             counters: Arc::default(),
+            sight: None,
         };
         RoadPipeline {
             site: setting.site,
@@ -109,6 +110,7 @@ impl Replay {
             updates: None,
             shadow: None,
             may_record: Box::new(|_| true),
+            live: None,
             outbox: Outbox::lines(&self.out).map_err(PipelineError::from)?,
             observer: Box::new(observer),
             counters: Arc::clone(&counters),

@@ -217,6 +217,7 @@ fn pipeline(job: &Job) -> Result<Measured, Failure> {
         updates: None,
         shadow: None,
         may_record: Box::new(|_| true),
+        live: None,
         outbox: Outbox::lines(out.path()).map_err(PipelineError::from)?,
         observer: Box::new(|_, _| {
             meter.count();
@@ -233,6 +234,7 @@ fn pipeline(job: &Job) -> Result<Measured, Failure> {
             mounted: None,
             pass: Pass::OfOneRun(PassId::random()),
             counters: Arc::default(),
+            sight: None,
         }],
         &|at| fixes.at(at),
         &stop,

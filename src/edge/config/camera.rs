@@ -1,6 +1,7 @@
 //! `[camera.NAME]`: where its pictures come from, by which policy they are judged, and how it is mounted.
 
 use crate::config::Table;
+use crate::edge::blind::{BlindPolicy, Place};
 use crate::edge::camera::{Camera, Intrinsics, Mounting};
 use crate::edge::locate::AntennaOffset;
 use crate::edge::source::settings::CameraSettings;
@@ -14,6 +15,7 @@ pub struct CameraConfig {
     pub settings: CameraSettings,
     /// `None`: not measured, see [`assumed_camera`].
     pub mounted: Option<MountedCamera>,
+    pub blind: BlindPolicy,
 }
 
 /// A camera that was measured, and where the GNSS antenna is, seen from the camera.
@@ -80,7 +82,8 @@ impl CameraConfig {
         };
         let settings = CameraSettings::from_table(table);
         let mounted = mounting(&table.table("mounting"));
-        Some(Self { name: name?, settings: settings?, mounted: mounted? })
+        let blind = BlindPolicy::from_table(&table.table("blind"), Place::Road);
+        Some(Self { name: name?, settings: settings?, mounted: mounted?, blind: blind? })
     }
 }
 

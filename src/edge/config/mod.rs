@@ -4,7 +4,7 @@ pub mod camera;
 pub mod model;
 pub mod spool;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use self::camera::{CameraConfig, MountedCamera, assumed_camera};
 pub use self::model::{ModelConfig, ShadowConfig, UpdateConfig};
@@ -12,10 +12,14 @@ use self::model::{model, shadow, update};
 use self::spool::spool;
 pub use self::spool::{SecretError, SpoolConfig};
 use crate::config::{ConfigError, Table};
+use crate::edge::coverage::CoveragePolicy;
 use crate::edge::danger::DangerProfile;
 use crate::edge::fix::settings::GnssConfig;
 use crate::edge::link::policy::LinkPolicy;
+use crate::edge::local::LocalConfig;
 use crate::edge::publish::BrokerConfig;
+use crate::edge::vehicle::VehicleConfig;
+use crate::edge::zones;
 use crate::mqtt::BrokerAddress;
 use crate::schema::topic::TopicName;
 
@@ -26,6 +30,10 @@ pub struct EdgeConfig {
     /// At least one.
     pub cameras: Vec<CameraConfig>,
     pub gnss: GnssConfig,
+    pub recording: RecordingConfig,
+    pub vehicle: VehicleConfig,
+    pub coverage: CoveragePolicy,
+    pub local: LocalConfig,
     pub danger: DangerProfile,
     pub model: ModelConfig,
     /// `None`: no updates are taken.
@@ -35,6 +43,13 @@ pub struct EdgeConfig {
     pub spool: SpoolConfig,
     pub broker: BrokerConfig,
     pub link: LinkPolicy,
+}
+
+/// Where nothing is recorded; when nothing is, the vehicle's switch and `POST /recording/off` say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingConfig {
+    /// GeoJSON.
+    pub privacy_zones_file: Option<PathBuf>,
 }
 
 impl EdgeConfig {
@@ -53,6 +68,10 @@ impl EdgeConfig {
         let device = root.parsed("device", "\"bauhof-3\"", TopicName::new).required("device = \"bauhof-3\"");
         let cameras = CameraConfig::all_from_table(&root.table("camera"));
         let gnss = GnssConfig::from_table(&root.table("gnss"));
+        let privacy_zones_file = zones::file_from_table(&root.table("recording"));
+        let vehicle = VehicleConfig::from_table(&root.table("vehicle"));
+        let coverage = CoveragePolicy::from_table(&root.table("coverage"));
+        let local = LocalConfig::from_table(&root.table("local"));
         let danger = danger(&root.table("danger"));
         let model = model(&root.table("model"));
         let update = update(&root.table("update"));
@@ -65,6 +84,10 @@ impl EdgeConfig {
             device: device?,
             cameras: cameras?,
             gnss: gnss?,
+            recording: RecordingConfig { privacy_zones_file: privacy_zones_file? },
+            vehicle: vehicle?,
+            coverage: coverage?,
+            local: local?,
             danger: danger?,
             model: model?,
             update: update?,

@@ -3,6 +3,7 @@
 use time::OffsetDateTime;
 
 use crate::clock::hour_of;
+use crate::edge::coverage::Stretch;
 use crate::edge::danger::DangerProfile;
 use crate::edge::judge::road::Sighting;
 use crate::edge::report::Reporter;
@@ -35,6 +36,23 @@ pub(super) fn drafts(
     let ordinal = reporter.ordinal(damage.position, sighting.best_seen_at);
     let damage = draft(EventData::RoadDamage(damage), Some(ordinal), sighting.picture.clone().ok());
     danger.into_iter().chain([damage]).collect()
+}
+
+/// A stretch of road, for its batch.
+pub(super) fn coverage_draft(site: &TopicName, reporter: &mut Reporter, stretch: &Stretch, calibrated: bool) -> Draft {
+    let ordinal = reporter.ordinal(stretch.from, stretch.driven_at);
+    Draft {
+        source: format!("/umsicht/{site}"),
+        time: hour_of(stretch.driven_at),
+        ordinal: Some(ordinal),
+        data: EventData::RoadCoverage(reporter.coverage(stretch, calibrated)),
+        picture: None,
+    }
+}
+
+/// What a device says of itself.
+pub(super) fn device_draft(site: &TopicName, data: EventData, now: OffsetDateTime) -> Draft {
+    Draft { source: format!("/umsicht/{site}"), time: now, ordinal: None, data, picture: None }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use crate::edge::source::settings::FramePolicy;
 use crate::edge::fix::Fix;
 use crate::edge::frame::Frame;
+use crate::edge::pipeline::sight::Sight;
 use crate::edge::pipeline::slot::{Slots, Taken};
 use crate::edge::source::{FrameSource, SourceError};
 
@@ -53,6 +54,7 @@ pub(super) struct Reader<'s> {
     pub source: &'s mut dyn FrameSource,
     pub playback: Playback,
     pub counters: Arc<CameraCounters>,
+    pub sight: Option<Arc<Sight>>,
 }
 
 /// Counted per camera while it runs; anybody may look.
@@ -75,6 +77,8 @@ pub struct Counters {
     pub dropped_frames: AtomicU64,
     /// Judged without a fix: what they show cannot be placed.
     pub frames_without_fix: AtomicU64,
+    /// Judged with a fix that was bridged over an outage.
+    pub frames_bridged: AtomicU64,
     /// Not judged, because nothing may be recorded there or then.
     pub frames_not_recorded: AtomicU64,
     /// The clock by which frames are timed was set while they came.
@@ -160,6 +164,9 @@ fn read(
             let due = captured.stream_time.saturating_sub(first);
             slots.sleep(due.saturating_sub(start.elapsed()));
         }
+        if let Some(sight) = &camera.sight {
+            sight.see(&captured.image);
+        }
         let frame = Frame {
             sequence,
             captured_at: captured.captured_at,
@@ -217,7 +224,7 @@ mod tests {
     }
 
     fn camera(source: &mut Source, playback: Playback) -> Reader<'_> {
-        Reader { source, playback, counters: Arc::default() }
+        Reader { source, playback, counters: Arc::default(), sight: None }
     }
 
     fn run(source: &mut Source, playback: Playback, judge_millis: u64) -> (Vec<u64>, u64, Result<(), SourceError>) {

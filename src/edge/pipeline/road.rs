@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
+use crate::clock::Clock;
 use crate::edge::config::{MountedCamera, assumed_camera};
+use crate::edge::coverage::{CoveragePolicy, Stretch};
 use crate::edge::danger::DangerProfile;
 use crate::edge::detection::Detection;
 use crate::edge::detector::Detector;
@@ -17,8 +19,10 @@ use crate::edge::infer::InferError;
 use crate::edge::judge::road::{RoadJudge, RoadJudgeConfig, Sighting};
 use crate::edge::mask::{Guard, NoPicture};
 use crate::edge::pass::Pass;
-use crate::edge::pipeline::drafts::drafts;
+use crate::edge::pipeline::drafts::{coverage_draft, device_draft, drafts};
+use crate::edge::pipeline::driven::{Driven, IsWet};
 use crate::edge::pipeline::feed::{FixAt, Reader, Step, add, feed};
+use crate::edge::pipeline::sight::Sight;
 use crate::edge::pipeline::{CameraCounters, Counters, Outbox, OutboxError, Pace, Playback};
 use crate::edge::report::Reporter;
 use crate::edge::shadow::Shadow;
@@ -34,6 +38,9 @@ pub type Observer<'o> = Box<dyn FnMut(&Frame, &[(DamageClass, Detection)]) + 'o>
 
 /// The switch that stops recording and the zones where nothing is recorded.
 pub type MayRecord<'o> = Box<dyn Fn(Option<&Fix>) -> bool + 'o>;
+
+/// A receiver's interval and its latency are no outage.
+const BRIDGED_MILLIS: u32 = 1500;
 
 /// Further apart, the clock and the stream do not tell the same story.
 const CLOCK_TOLERANCE: time::Duration = time::Duration::seconds(1);
@@ -84,9 +91,18 @@ pub struct RoadPipeline<'o> {
     pub shadow: Option<Shadow>,
     /// Whether a frame with this fix, or without one, may be judged at all.
     pub may_record: MayRecord<'o>,
+    /// `None` for a recording: nobody is told of its cameras and of the way that was driven.
+    pub live: Option<Live>,
     pub outbox: Outbox,
     pub observer: Observer<'o>,
     pub counters: Arc<Counters>,
+}
+
+/// What belongs to a device in service.
+pub struct Live {
+    pub clock: Arc<dyn Clock>,
+    pub coverage: CoveragePolicy,
+    pub is_wet: IsWet,
 }
 
 /// One camera of a run.
@@ -98,14 +114,18 @@ pub struct CameraFeed<'s> {
     /// Each camera has its own: two of them may well see the same damage, as two passes would.
     pub pass: Pass,
     pub counters: Arc<CameraCounters>,
+    /// Watches whether it sees; `None` for a recording.
+    pub sight: Option<Arc<Sight>>,
 }
 
 impl<'s> CameraFeed<'s> {
     fn split(self) -> (Reader<'s>, Eye) {
         let counters = Arc::clone(&self.counters);
         let pace = self.playback.pace;
-        let eye = Eye { mounted: self.mounted, pass: self.pass, pace, counters, judging: None };
-        (Reader { source: self.source, playback: self.playback, counters: self.counters }, eye)
+        let (mounted, pass, sight) = (self.mounted, self.pass, self.sight.clone());
+        let eye = Eye { mounted, pass, pace, counters, sight, judging: None };
+        let Self { source, playback, counters, sight, .. } = self;
+        (Reader { source, playback, counters, sight }, eye)
     }
 }
 
@@ -115,6 +135,7 @@ struct Eye {
     pass: Pass,
     pace: Pace,
     counters: Arc<CameraCounters>,
+    sight: Option<Arc<Sight>>,
     /// From its first frame on.
     judging: Option<Judging>,
 }
@@ -215,32 +236,46 @@ impl RoadPipeline<'_> {
         let mut classes = damage_classes(&self.detector)?;
         let (mut readers, mut eyes): (Vec<_>, Vec<_>) = cameras.into_iter().map(CameraFeed::split).unzip();
         let counters = Arc::clone(&self.counters);
-        let read = feed(&mut readers, fix_at, &counters, stop, |step| match step {
-            Step::LookAround => Ok(()),
-            Step::Judge(place, frame) => self.judge(&mut eyes, place, &frame, &mut classes),
+        let clock = self.live.as_ref().map(|live| Arc::clone(&live.clock));
+        let mut driven = self.live.take().map(|live| Driven::new(live.coverage, live.is_wet));
+        let read = feed(&mut readers, fix_at, &counters, stop, |step| {
+            let stretches = match step {
+                Step::Judge(place, frame) => self.judge(&mut eyes, place, &frame, &mut classes, driven.as_mut())?,
+                Step::LookAround => match (&clock, &mut driven) {
+                    (Some(clock), Some(driven)) => driven.pass_time(clock.now(), &fix_at, Instant::now()),
+                    _ => Vec::new(),
+                },
+            };
+            self.report_coverage(&mut eyes, &stretches)?;
+            clock.as_ref().map_or(Ok(()), |clock| self.report_sight(&eyes, clock.as_ref()))
         })?;
         for eye in &mut eyes {
             self.finish(eye)?;
         }
+        let stretches = driven.map(|mut driven| driven.finish()).unwrap_or_default();
+        self.report_coverage(&mut eyes, &stretches)?;
         add(&counters.events, self.outbox.finish()?.len() as u64);
         Ok(read.into_iter().collect::<Result<(), _>>()?)
     }
 
+    /// Gives the stretches of road that ended with this frame.
     fn judge(
         &mut self,
         eyes: &mut [Eye],
         place: usize,
         frame: &Frame,
         classes: &mut Vec<DamageClass>,
-    ) -> Result<(), PipelineError> {
+        driven: Option<&mut Driven>,
+    ) -> Result<Vec<Stretch>, PipelineError> {
         if !(self.may_record)(frame.fix.as_ref()) {
             add(&self.counters.frames_not_recorded, 1);
-            return Ok(());
+            driven.into_iter().for_each(|driven| driven.not_recorded(Instant::now()));
+            return Ok(Vec::new());
         }
         match eyes[place].size_of(frame) {
             Size::AsBefore => {}
             Size::New => self.start_anew(&mut eyes[place], frame)?,
-            Size::Wrong(error) => return refuse_size(&eyes[place], error),
+            Size::Wrong(error) => return refuse_size(&eyes[place], error).map(|()| Vec::new()),
         }
         if let Some(models) = self.updates.as_ref().and_then(|updates| updates.between_frames()) {
             *classes = self.go_on_with(models, eyes)?;
@@ -262,7 +297,7 @@ impl RoadPipeline<'_> {
             add(&self.counters.clock_leaps, 1);
             self.start_anew(eye, frame)?;
         }
-        let Some(judging) = &mut eye.judging else { return Ok(()) };
+        let Some(judging) = &mut eye.judging else { return Ok(Vec::new()) };
         judging.last_stream_time = frame.stream_time;
         let detections: Vec<_> = detections.into_iter().map(|d| (classes[d.class], d)).collect();
         let sightings = {
@@ -279,8 +314,12 @@ impl RoadPipeline<'_> {
         add(&eye.counters.frames, 1);
         add(&self.counters.frames, 1);
         add(&self.counters.frames_without_fix, u64::from(frame.fix.is_none()));
+        add(&self.counters.frames_bridged, u64::from(frame.fix.is_some_and(|fix| fix.bridged_millis > BRIDGED_MILLIS)));
         add(&self.counters.detections, detections.len() as u64);
-        self.report(eye, sightings, frame.captured_at)
+        self.report(eye, sightings, frame.captured_at)?;
+        let seen = eye.sight.as_ref().map(|sight| sight.now());
+        let driven = driven.zip(seen);
+        Ok(driven.map_or_else(Vec::new, |(driven, seen)| driven.see(place, frame.fix.as_ref(), seen, Instant::now())))
     }
 
     /// The first frame tells what camera it is and which pass; so does the first one after something has changed.
@@ -325,6 +364,29 @@ impl RoadPipeline<'_> {
         }
         Models { detector: self.detector, guard: self.guard } = models;
         Ok(classes)
+    }
+
+    /// Cameras that have gone blind or see again: at once, and exactly timed.
+    fn report_sight(&mut self, eyes: &[Eye], clock: &dyn Clock) -> Result<(), PipelineError> {
+        let news = eyes.iter().filter_map(|eye| eye.sight.as_ref()).flat_map(|sight| sight.pass_time());
+        let drafts: Vec<Draft> = news.map(|data| device_draft(&self.site, data, clock.now())).collect();
+        if !drafts.is_empty() {
+            add(&self.counters.events, self.outbox.commit(drafts)?.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// In the name of the first camera that has judged anything: a pass that has seen nothing has nothing to tell.
+    fn report_coverage(&mut self, eyes: &mut [Eye], stretches: &[Stretch]) -> Result<(), PipelineError> {
+        let Some(eye) = eyes.iter_mut().find(|eye| eye.judging.is_some()) else { return Ok(()) };
+        let Some(judging) = eye.judging.as_mut().filter(|_| !stretches.is_empty()) else { return Ok(()) };
+        let calibrated = eye.mounted.is_some();
+        let drafts = stretches
+            .iter()
+            .map(|stretch| coverage_draft(&self.site, &mut judging.reporter, stretch, calibrated))
+            .collect();
+        add(&self.counters.events, self.outbox.commit(drafts)?.len() as u64);
+        Ok(())
     }
 
     /// Commits what became sightings with the frame of `frame_at`.
