@@ -107,7 +107,7 @@ fn state_complaint(folder: &Path, owner: Option<u32>, who: &Who) -> Option<Strin
     let owner = owner?;
     let at = folder.display();
     match who {
-        Who::Myself if matches!(rustix::fs::access(folder, Access::WRITE_OK), Err(_)) => Some(format!(
+        Who::Myself if rustix::fs::access(folder, Access::WRITE_OK).is_err() => Some(format!(
             "{at} belongs to user {owner} and user {} may not write there; run the check as root, or set spool.folder",
             geteuid().as_raw()
         )),

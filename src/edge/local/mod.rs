@@ -172,8 +172,8 @@ async fn recording_on(State(shared): State<Shared>) -> Response {
 async fn mark(State(shared): State<Shared>) -> Response {
     match shared.parts.marks.press() {
         Ok(mark) => (StatusCode::ACCEPTED, Json(json!({ "at": rfc3339(mark.at) }))).into_response(),
-        Err(error @ MarkError::RecordingOff) => refusal(StatusCode::CONFLICT, &error),
-        Err(error @ MarkError::NotReady) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
+        Err(error @ MarkError::RecordingOff) => refusal(StatusCode::CONFLICT, error),
+        Err(error @ MarkError::NotReady) => refusal(StatusCode::SERVICE_UNAVAILABLE, error),
     }
 }
 

@@ -44,7 +44,10 @@ fn facts(status: &DeviceStatus, line: &mut impl FnMut(&str, String)) {
     line("position", position_words(status));
     let clock = &status.clock;
     let trusted = if clock.trusted { "trusted" } else { "not trusted" };
-    let ahead = clock.ahead_of_gnss_seconds.map(|ahead| format!(", {ahead:+.1} s to GNSS")).unwrap_or_default();
+    // Adding nothing makes a rounded -0.0 a 0.0.
+    let tenths = |seconds: f64| (seconds * 10.0).round() / 10.0 + 0.0;
+    let ahead = clock.ahead_of_gnss_seconds.map(|ahead| format!(", {:+.1} s to GNSS", tenths(ahead)));
+    let ahead = ahead.unwrap_or_default();
     line("clock", format!("{trusted}{ahead}, {} leaps", clock.leaps));
     let models: Vec<String> = status.models.in_use.iter().map(|(name, version)| format!("{name} {version}")).collect();
     line("models", if models.is_empty() { "none yet".into() } else { models.join(", ") });
