@@ -113,7 +113,7 @@ pub struct RunArguments {
 
 impl RunArguments {
     fn run(self) -> Result<(), Failure> {
-        run(&EdgeConfig::read(&self.config)?, self.pass_id)
+        run(&self.config, self.pass_id.as_ref())
     }
 }
 
@@ -132,7 +132,7 @@ impl CheckArguments {
         for finding in &findings {
             println!("{finding}");
         }
-        let failed: Vec<&str> = findings.iter().filter(|f| f.failed()).map(|f| f.check).collect();
+        let failed: Vec<&str> = findings.iter().filter(|f| f.failed()).map(|f| f.check.as_str()).collect();
         if failed.is_empty() {
             Ok(())
         } else {

@@ -38,6 +38,7 @@ impl Drive {
             speed_metres_per_second: speed,
             heading_degrees,
             accuracy_metres: 1.5,
+            bridged_millis: 0,
         }
     }
 
@@ -282,6 +283,7 @@ proptest! {
                 speed_metres_per_second: speed,
                 heading_degrees: 90.0,
                 accuracy_metres,
+                bridged_millis: 0,
             };
             coverage.see(Some(&fix), Ok(()));
         }

@@ -27,7 +27,7 @@ pub(super) struct Driven {
 
 impl Driven {
     pub fn new(policy: CoveragePolicy, is_wet: IsWet) -> Self {
-        Self { policy, is_wet, coverage: Coverage::new(policy), shown: None, looked_at: Instant::now() }
+        Self { coverage: Coverage::new(policy.clone()), policy, is_wet, shown: None, looked_at: Instant::now() }
     }
 
     /// A frame of the camera `place` was judged.

@@ -18,7 +18,7 @@ use self::wish::{Wish, Wishes};
 use crate::edge::config::EdgeConfig;
 use crate::edge::report::PassId;
 use crate::edge::vehicle::parked::ParkedSign;
-use crate::edge::vehicle::{Vehicle, VehicleConfig};
+use crate::edge::vehicle::{Ignition, VehicleConfig};
 use crate::edge::watchdog::Watchdog;
 use crate::failure::Failure;
 
@@ -75,11 +75,11 @@ fn park(runtime: &Runtime, vehicle: &VehicleConfig, wishes: &Wishes) -> bool {
     Watchdog::say("parked: the ignition is off");
     let _sign = ParkedSign::put_up();
     let _within = runtime.enter();
-    let Some(mut ignition) = Vehicle::watch_ignition(vehicle) else { return true };
+    let Some(mut ignition) = Ignition::watch(vehicle) else { return true };
     let mut told = wishes.subscribe();
     runtime.block_on(async {
         tokio::select! {
-            on = ignition.wait_for(|level| level.is_some_and(|level| level.on)) => on.is_ok(),
+            on = ignition.level.wait_for(|level| level.is_some_and(|level| level.on)) => on.is_ok(),
             _ = told.wait_for(|wish| *wish == Wish::Stop) => false,
         }
     })

@@ -34,6 +34,7 @@ use crate::edge::shadow::Shadow;
 use crate::edge::source::state::CameraState;
 use crate::edge::source::{FrameSource, SourceConfig, open_live};
 use crate::edge::spool::{Spool, SpoolError};
+use crate::edge::status::{CameraStatus, DeviceStatus};
 use crate::edge::update::{self, Updater, Watch, service};
 use crate::edge::vehicle::{Mark, Marks, Recording, Vehicle};
 use crate::edge::watchdog::Watchdog;
@@ -70,6 +71,8 @@ struct Opened<'c> {
 
 /// Everything around the judging that lives as long as one run.
 struct Surroundings {
+    handle: tokio::runtime::Handle,
+    health: Arc<Health>,
     parts: Arc<Parts>,
     clock: Arc<DeviceClock>,
     recording: Arc<Recording>,
@@ -190,7 +193,8 @@ fn surround(
         }
         Err(error) => tracing::error!("status, metrics and marks are not to be had: {error}"),
     }
-    Surroundings { parts, clock, recording, vehicle, marks: marks_taken, stop }
+    let (handle, health) = (runtime.handle().clone(), Arc::clone(health));
+    Surroundings { handle, health, parts, clock, recording, vehicle, marks: marks_taken, stop }
 }
 
 /// Set once in a run.
@@ -235,6 +239,7 @@ fn judge(
     pulse.judges(cameras.iter().map(Opened::watched).collect(), Arc::clone(&counters));
     let views: Vec<(PathBuf, Arc<Sight>)> =
         cameras.iter().map(|camera| (camera.view_file.clone(), Arc::clone(&camera.sight))).collect();
+    let looking = around.handle.spawn(look_at_itself(Arc::clone(&around.health), views.clone()));
     let feeds = cameras.iter_mut().map(|camera| camera.feed(config, pass_id)).collect();
     let is_wet = around.vehicle.wet.clone();
     let pipeline = RoadPipeline {
@@ -249,7 +254,7 @@ fn judge(
         may_record: may_record(around, zones),
         live: Some(Live {
             clock: around.clock.clone(),
-            coverage: config.coverage,
+            coverage: config.coverage.clone(),
             is_wet: Box::new(move || is_wet.borrow().is_some_and(|level| level.on)),
         }),
         outbox: Outbox::spool(Arc::clone(spool)),
@@ -257,6 +262,7 @@ fn judge(
         counters: Arc::clone(&counters),
     };
     let result = pipeline.run(feeds, &|at| positions.at(at), &around.stop);
+    looking.abort();
     views.iter().for_each(|(file, sight)| keep_view(file, sight));
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     tracing::info!(
@@ -296,6 +302,31 @@ fn open<'c>(
     let view = std::fs::read(&view_file).ok().and_then(|bytes| Reference::from_bytes(&bytes).ok());
     let sight = Arc::new(Sight::new(&camera.name, camera.blind.clone(), view.as_ref(), clock));
     Ok(Opened { config: camera, source, state, counters: Arc::default(), sight, view_file })
+}
+
+/// Sums over a day and rates over a minute need somebody who asks; what changes slowly is kept now and then.
+async fn look_at_itself(health: Arc<Health>, views: Vec<(PathBuf, Arc<Sight>)>) {
+    let mut looks = tokio::time::interval(SELF_LOOK);
+    for look in 1_u32.. {
+        looks.tick().await;
+        let status = health.status();
+        Watchdog::say(&in_one_line(&status));
+        if look % KEEP_VIEWS_EVERY == 0 {
+            views.iter().for_each(|(file, sight)| keep_view(file, sight));
+        }
+    }
+}
+
+/// What `systemctl status` shows.
+fn in_one_line(status: &DeviceStatus) -> String {
+    let camera = |(name, camera): (&String, &CameraStatus)| match &camera.blind {
+        Some(reason) => format!("{name}: blind ({reason})"),
+        None => format!("{name}: {} {:.1}/s", camera.state, camera.frames_per_second_last_minute),
+    };
+    let cameras: Vec<String> = status.cameras.iter().map(camera).collect();
+    let broker = if status.connected { "broker connected" } else { "broker away" };
+    let recording = if status.recording.on { "" } else { ", recording off" };
+    format!("{}; {broker}, {} waiting{recording}", cameras.join(", "), status.spool.items)
 }
 
 /// A camera that was mounted or measured anew looks elsewhere: its view is learned anew.

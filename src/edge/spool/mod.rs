@@ -99,6 +99,11 @@ pub struct Spool {
 }
 
 impl Spool {
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Opens or creates the spool in `folder`.
     pub fn open(folder: &Path, settings: SpoolSettings) -> Result<(Self, Recovery), SpoolError> {
         let failed =

@@ -65,7 +65,7 @@ pub struct DeviceStatus {
 pub struct CameraStatus {
     /// In one word: `connecting`, `running`, `waiting` (before the next attempt), `ended`, `paused`.
     pub state: String,
-    /// Why it sees nothing that can be judged, see [`CameraHealth::blind`].
+    /// Why it sees nothing that can be judged, see [`crate::schema::BlindReason`].
     pub blind: Option<String>,
     /// Pictures that it gave.
     pub frames: u64,
@@ -163,7 +163,6 @@ impl DeviceStatus {
     #[must_use]
     pub fn health(&self) -> DeviceHealth {
         let camera = |camera: &CameraStatus| CameraHealth {
-            blind: camera.blind.clone(),
             frames: camera.frames,
             dropped: camera.dropped,
             late: camera.late,
@@ -180,6 +179,7 @@ impl DeviceStatus {
             delivery: self.delivery.clone(),
             models: self.models.clone(),
             shadow: self.shadow.clone(),
+            blind: None,
             cameras: self.cameras.iter().map(|(name, status)| (name.clone(), camera(status))).collect(),
             position: Some(PositionHealth {
                 connected: self.position.connected,

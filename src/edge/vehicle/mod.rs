@@ -112,6 +112,24 @@ impl Vehicle {
     }
 }
 
+/// The ignition alone, for a program that waits for it; dropping it ends that.
+pub struct Ignition {
+    pub level: watch::Receiver<Option<Level>>,
+    _task: JoinSet<()>,
+}
+
+impl Ignition {
+    /// `None` where none is connected. Must be called within a runtime.
+    #[must_use]
+    pub fn watch(config: &VehicleConfig) -> Option<Self> {
+        let switch = config.ignition.clone()?;
+        let (to, level) = watch::channel(None);
+        let mut task = JoinSet::new();
+        task.spawn(tell_level(switch, to));
+        Some(Self { level, _task: task })
+    }
+}
+
 async fn tell_level(switch: Switch, to: watch::Sender<Option<Level>>) {
     level::follow(switch, |level| {
         to.send_replace(Some(level));

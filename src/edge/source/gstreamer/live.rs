@@ -15,7 +15,6 @@ use gstreamer::prelude::*;
 
 use super::picture::Developer;
 use super::{Complaint, Pipeline};
-use crate::edge::frame::CameraImage;
 use crate::edge::source::reconnect::{Polled, Session};
 use crate::edge::source::rtsp::{Certificate, RtspConfig, Transport};
 use crate::edge::source::settings::{CameraPolicy, Decoder, FramePolicy};
