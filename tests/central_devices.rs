@@ -101,8 +101,8 @@ async fn a_blind_camera_is_seen_at_once_and_so_is_its_recovery() {
     wait_for("the broker", async || serving.ingest.is_connected()).await;
     let mut next = follow(address);
     let since = time::macros::datetime!(2026-03-17 09:47:11 UTC);
-    let blind = DeviceBlind { camera: "north".into(), reason: BlindReason::Covered, since };
-    let recovered = DeviceRecovered { camera: "north".into(), reason: BlindReason::Covered, blind_seconds: 42 };
+    let blind = DeviceBlind { camera: "beckenrand".into(), reason: BlindReason::Covered, since };
+    let recovered = DeviceRecovered { camera: "beckenrand".into(), reason: BlindReason::Covered, blind_seconds: 42 };
     let send = async |data: EventData| {
         let topic = Topic::of_event(&site(), &TopicName::new("pool1").unwrap(), data.kind()).to_string();
         publish(broker.port(), vec![(topic, Event { time: since, data, ..event(1) }.to_json())]).await;
@@ -117,7 +117,7 @@ async fn a_blind_camera_is_seen_at_once_and_so_is_its_recovery() {
     let concern = &list[0]["concerns"][0];
     assert_eq!((&list[0]["name"], &concern["code"]), (&"pool1".into(), &"blind".into()));
     assert_eq!(concern["since"], "2026-03-17T09:47:11Z");
-    assert_eq!(concern["text"]["de"], "Kamera „north“ ist blind: verdeckt oder verschmutzt.");
+    assert_eq!(concern["text"]["de"], "Kamera „beckenrand“ ist blind: verdeckt oder verschmutzt.");
     send(EventData::DeviceRecovered(recovered)).await;
     next("status", r#""blind":0"#);
     assert_eq!(json(&get(address, "/api/v1/devices").await.2)[0]["concerns"], serde_json::json!([]));
@@ -126,7 +126,7 @@ async fn a_blind_camera_is_seen_at_once_and_so_is_its_recovery() {
     serving.finished().await.unwrap();
     for file in std::fs::read_dir(folder.path()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
-        assert!(!["pool1", "north"].iter().any(|name| bytes.windows(name.len()).any(|w| w == name.as_bytes())));
+        assert!(!["pool1", "beckenrand"].iter().any(|name| bytes.windows(name.len()).any(|w| w == name.as_bytes())));
     }
 }
 

@@ -92,8 +92,7 @@ impl RoadCoverage {
         if [self.from, self.to].iter().any(|end| LatLon::new(end.lat, end.lon).is_none()) {
             return reject("an end is not on the globe");
         }
-        // A distance that is not a number is none either.
-        if !(distance_metres(self.from, self.to) <= MAX_STRETCH_METRES) {
+        if distance_metres(self.from, self.to) > MAX_STRETCH_METRES {
             return reject("the ends are further apart than one cell is wide");
         }
         let lengths = self.unusable.values().copied().chain([self.length_metres, self.usable_metres]);
