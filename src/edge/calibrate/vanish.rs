@@ -352,7 +352,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
+        #![proptest_config(ProptestConfig::with_cases(12))]
 
         #[test]
         fn pitch_and_yaw_are_found_for_any_mounting(pitch in 0.0..25.0, roll in -4.0..4.0, yaw in -12.0..12.0) {
