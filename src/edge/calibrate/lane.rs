@@ -17,6 +17,8 @@ const HEIGHT_SIGMA_METRES: f64 = 0.02;
 const MIN_LINE_PX: f64 = 30.0;
 /// A focal length that is known worse than this is not known.
 const MAX_FOCAL_SIGMA: f64 = 0.05;
+/// No camera on a vehicle is turned further away from the way ahead.
+const MAX_ANGLE_RADIANS: f64 = 1.05;
 /// Both edges of a marking, in heights of the camera.
 const MARKING_HEIGHTS: f64 = 0.12;
 
@@ -99,6 +101,9 @@ pub fn with_lens(lane: &Lane, intrinsics: Intrinsics) -> Result<LaneFit, LaneErr
         }
     }
     let found = solve(lane, intrinsics)?;
+    if found[0].abs() > MAX_ANGLE_RADIANS || found[1].abs() > MAX_ANGLE_RADIANS {
+        return Err(LaneError::DoNotMeet);
+    }
     // Each of what goes in is moved by its sigma; what comes out moves by its share.
     let mut variance = [0.0; 3];
     for moved in moved_by_sigma(lane) {
@@ -207,9 +212,9 @@ fn solve(lane: &Lane, i: Intrinsics) -> Result<[f64; 3], LaneError> {
     let between = [right.0[0] - left.0[0], right.0[1] - left.0[1]];
     let along = cross(between, right.1) / divisor;
     let meeting = [left.0[0] + along * left.1[0], left.0[1] + along * left.1[1]];
-    // Lines of the road meet ahead of the camera, above where they are seen, and not at the side.
+    // Lines of the road meet ahead of the camera and above where they are seen.
     let lowest_seen = [left, right].map(|(p, way)| p[1].min(p[1] + way[1]));
-    let ahead = meeting.iter().all(|c| c.is_finite() && c.abs() < 2.0);
+    let ahead = meeting.iter().all(|c| c.is_finite() && c.abs() < 20.0);
     if !ahead || lowest_seen.iter().any(|y| *y < meeting[1]) {
         return Err(LaneError::DoNotMeet);
     }

@@ -7,6 +7,8 @@ use nalgebra::{DMatrix, DVector};
 
 const MAX_STEPS: usize = 60;
 const MAX_DAMPING: f64 = 1e12;
+/// Slopes by differences are exact to about 1e-8, their squares no better than this.
+const MIN_EIGENVALUE: f64 = 1e-11;
 
 #[derive(Debug, Clone)]
 pub struct Fit {
@@ -68,8 +70,19 @@ pub fn minimise(residuals: &dyn Fn(&DVector<f64>) -> DVector<f64>, start: DVecto
     }
     let slopes = slopes(residuals, &parameters, &current);
     let variance = cost / (count - unknowns).max(1) as f64;
-    let covariance = (slopes.transpose() * &slopes).cholesky()?.inverse() * variance;
+    let normal = slopes.transpose() * &slopes;
+    if !determines(&normal) {
+        return None;
+    }
+    let covariance = normal.cholesky()?.inverse() * variance;
     covariance.iter().all(|v| v.is_finite()).then(|| Fit { parameters, rms: (cost / count as f64).sqrt(), covariance })
+}
+
+/// Whether no combination of the parameters, each in its own scale, leaves the residuals as they are.
+fn determines(normal: &DMatrix<f64>) -> bool {
+    let scale = normal.diagonal().map(|d| d.sqrt().recip());
+    let scaled = DMatrix::from_fn(normal.nrows(), normal.ncols(), |r, c| normal[(r, c)] * scale[r] * scale[c]);
+    scaled.iter().all(|v| v.is_finite()) && scaled.symmetric_eigenvalues().min() > MIN_EIGENVALUE
 }
 
 fn slopes(
