@@ -204,6 +204,8 @@ fn a_phone_that_sends_rubbish_jumps_and_goes_back_in_time_is_survived_and_counte
     assert!((metres_now - drive.metres()).abs() < 5.0, "{metres_now} m instead of {}", drive.metres());
 
     // Two seconds back, five times; the last fix once more.
+    // Sentences tell hundredths of a second.
+    std::thread::sleep(TICK);
     let (newest, before) = (drive.now(), OffsetDateTime::now_utc() - time::Duration::seconds(2));
     phone.write_all(&[newest.clone(), tenths(before, 0.0), newest].concat()).unwrap();
     let counted = |state: &PositionState| state.counts.refused_time == 5 && state.counts.repeated == 1;
