@@ -93,15 +93,19 @@ impl Drive {
     }
 }
 
+/// Five fixes a second in twelve sentences, as `Gpsd` paces them.
 fn log_from(start: OffsetDateTime, metres: f64) -> String {
     let gsa = sentence("GPGSA,A,3,01,02,03,04,05,06,07,08,,,,,1.5,0.8,1.2");
-    (0..300)
-        .map(|k| {
-            let both = sentences(start + TICK * k, metres + f64::from(k) * 2.0, 0.0);
-            // gpsfake says a sentence every 100 ms.
+    let sky = sentence("GPGSV,2,1,08,01,40,083,46,02,17,308,41,03,07,344,39,04,22,228,45")
+        + &sentence("GPGSV,2,2,08,05,40,083,46,06,17,308,41,07,07,344,39,08,22,228,45");
+    let second = |k: u32| {
+        let fixes = (5 * k..5 * k + 5).map(|tick| {
+            let both = sentences(start + TICK * tick, metres + f64::from(tick) * 2.0, 0.0);
             format!("{}\r\n{gsa}", both.lines().next().unwrap())
-        })
-        .collect()
+        });
+        fixes.collect::<String>() + &sky
+    };
+    (0..60).map(second).collect()
 }
 
 #[test]
@@ -111,7 +115,11 @@ fn gpsd_gives_fixes_and_the_time_and_may_be_restarted() {
     let device = Device::with(source);
     let Some(gpsd) = Gpsd::replay(&log_from(datetime!(2026-03-17 09:30 UTC), 0.0), port) else { return };
     // The drive was in March; this machine's clock cannot be right.
-    let state = device.until("good", || {}, |state| state.reception.is_good() && state.counts.fixes >= 10);
+    let good = |state: &PositionState| {
+        let knows_sky = state.satellites == Some(8) && state.accuracy_metres.is_some_and(|metres| metres < 2.0);
+        state.reception.is_good() && state.counts.fixes >= 10 && knows_sky
+    };
+    let state = device.until("good", || {}, good);
     let clock = state.clock.unwrap();
     assert_eq!((clock.anchor, clock.clock_leaps), (Anchor::Gnss, 0));
     let now = device.clock.now();
