@@ -93,15 +93,19 @@ impl Drive {
     }
 }
 
+/// Five fixes a second in twelve sentences, as `Gpsd` paces them.
 fn log_from(start: OffsetDateTime, metres: f64) -> String {
     let gsa = sentence("GPGSA,A,3,01,02,03,04,05,06,07,08,,,,,1.5,0.8,1.2");
-    (0..300)
-        .map(|k| {
-            let both = sentences(start + TICK * k, metres + f64::from(k) * 2.0, 0.0);
-            // gpsfake says a sentence every 100 ms.
+    let sky = sentence("GPGSV,2,1,08,01,40,083,46,02,17,308,41,03,07,344,39,04,22,228,45")
+        + &sentence("GPGSV,2,2,08,05,40,083,46,06,17,308,41,07,07,344,39,08,22,228,45");
+    let second = |k: u32| {
+        let fixes = (5 * k..5 * k + 5).map(|tick| {
+            let both = sentences(start + TICK * tick, metres + f64::from(tick) * 2.0, 0.0);
             format!("{}\r\n{gsa}", both.lines().next().unwrap())
-        })
-        .collect()
+        });
+        fixes.collect::<String>() + &sky
+    };
+    (0..60).map(second).collect()
 }
 
 #[test]
@@ -111,7 +115,11 @@ fn gpsd_gives_fixes_and_the_time_and_may_be_restarted() {
     let device = Device::with(source);
     let Some(gpsd) = Gpsd::replay(&log_from(datetime!(2026-03-17 09:30 UTC), 0.0), port) else { return };
     // The drive was in March; this machine's clock cannot be right.
-    let state = device.until("good", || {}, |state| state.reception.is_good() && state.counts.fixes >= 10);
+    let good = |state: &PositionState| {
+        let knows_sky = state.satellites == Some(8) && state.accuracy_metres.is_some_and(|metres| metres < 2.0);
+        state.reception.is_good() && state.counts.fixes >= 10 && knows_sky
+    };
+    let state = device.until("good", || {}, good);
     let clock = state.clock.unwrap();
     assert_eq!((clock.anchor, clock.clock_leaps), (Anchor::Gnss, 0));
     let now = device.clock.now();
@@ -191,24 +199,23 @@ fn a_phone_that_sends_rubbish_jumps_and_goes_back_in_time_is_survived_and_counte
     let state = device.until("good", || phone.write_all(&drive.now()).unwrap(), |s| s.counts.fixes >= 5);
     assert_eq!(state.counts.unreadable, 3, "{state:?}");
 
-    // 100 m aside for a second: no frame sees it.
-    for _ in 0..5 {
-        phone.write_all(&drive.displaced(100.0)).unwrap();
-        std::thread::sleep(TICK);
-        let fix = device.positions.at(device.clock.now()).unwrap();
-        assert!((distance_metres(DEPOT, fix.position) - drive.metres()).abs() < 5.0, "{fix:?}");
-    }
-    let refused = |state: &PositionState| state.counts.refused_jumps == 5;
-    device.until("refused", || phone.write_all(&drive.now()).unwrap(), refused);
+    // 100 m aside for half a second: no frame sees it.
+    let (now, metres) = (OffsetDateTime::now_utc(), drive.metres());
+    let tenths = |from: OffsetDateTime, aside_metres: f64| -> Vec<u8> {
+        let fix = |k: u32| sentences(from + k * TICK / 2, metres + f64::from(k), aside_metres);
+        (0..5).flat_map(|k| fix(k).into_bytes()).collect()
+    };
+    phone.write_all(&[drive.now(), tenths(now + TICK, 100.0)].concat()).unwrap();
+    device.until("refused", || {}, |state| state.counts.refused_jumps == 5);
+    phone.write_all(&drive.now()).unwrap();
+    let metres_now = device.metres_now();
+    assert!((metres_now - drive.metres()).abs() < 5.0, "{metres_now} m instead of {}", drive.metres());
 
     // Two seconds back, five times; the last fix once more.
-    for _ in 0..5 {
-        let back = OffsetDateTime::now_utc() - time::Duration::seconds(2);
-        phone.write_all(sentences(back, drive.metres(), 0.0).as_bytes()).unwrap();
-        std::thread::sleep(TICK);
-    }
-    let twice = drive.now();
-    phone.write_all(&[twice.as_slice(), &twice].concat()).unwrap();
+    // Sentences tell hundredths of a second.
+    std::thread::sleep(TICK);
+    let (newest, before) = (drive.now(), OffsetDateTime::now_utc() - time::Duration::seconds(2));
+    phone.write_all(&[newest.clone(), tenths(before, 0.0), newest].concat()).unwrap();
     let counted = |state: &PositionState| state.counts.refused_time == 5 && state.counts.repeated == 1;
     device.until("counted", || {}, counted);
 

@@ -12,7 +12,7 @@ use umsicht::geo::{EastNorth, LatLon, LocalFrame};
 
 pub const DEPOT: LatLon = LatLon { lat: 50.0, lon: 8.7 };
 
-/// RMC and GSA of a vehicle that drives north at 10 m/s, so many metres north and east of the depot.
+/// RMC and GGA of a vehicle that drives north at 10 m/s, so many metres north and east of the depot.
 pub fn sentences(at: OffsetDateTime, north_metres: f64, east_metres: f64) -> String {
     let place = LocalFrame::at(DEPOT).latlon_from_local(EastNorth::new(east_metres, north_metres));
     let time = format!("{:02}{:02}{:02}.{:02}", at.hour(), at.minute(), at.second(), at.millisecond() / 10);
@@ -31,7 +31,7 @@ pub fn sentence(body: &str) -> String {
     format!("${body}*{sum:02X}\r\n")
 }
 
-/// gpsd that reads a log as if a receiver said it, five fixes a second.
+/// gpsd that reads a log as if a receiver said it, a sentence every 80 ms.
 pub struct Gpsd {
     process: Child,
     _folder: tempfile::TempDir,
@@ -50,7 +50,7 @@ impl Gpsd {
         let file = folder.path().join("drive.nmea");
         std::fs::write(&file, log).unwrap();
         let process = Command::new("gpsfake")
-            .args(["-1", "-q", "-c", "0.1", "-P", &port.to_string()])
+            .args(["-1", "-q", "-c", "0.08", "-P", &port.to_string()])
             .arg(&file)
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -176,7 +176,7 @@ impl Keeper {
         } else if ahead.abs() <= limit {
             self.gnss_agreed = true;
             if self.anchor == Anchor::Gnss {
-                let most = SLEW_PER_SECOND * since_last.as_secs_f64();
+                let most = SLEW_PER_SECOND * since_last.as_secs_f64().min(1.0);
                 self.own = self.own.saturating_add(ahead.clamp(-most, most));
             }
         }

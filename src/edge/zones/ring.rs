@@ -27,7 +27,7 @@ impl Ring {
         corners.pop();
         corners.dedup();
         let ring = Self { corners };
-        if ring.corners.len() < 3 || ring.area_square_metres() < LEAST_AREA_SQUARE_METRES {
+        if ring.corners.len() < 3 || ring.spread_square_metres() < LEAST_AREA_SQUARE_METRES {
             return Err("has no area; give it corners that enclose something".into());
         }
         match ring.crossing() {
@@ -71,15 +71,17 @@ impl Ring {
         })
     }
 
-    /// Gauss's formula in the flat frame of the first corner.
-    fn area_square_metres(&self) -> f64 {
+    /// The triangles from the first corner to each side, those of the other turn as well, so that a knot does not cancel
+    /// itself out: nothing only where all corners lie on a line.
+    fn spread_square_metres(&self) -> f64 {
         let frame = LocalFrame::at(self.corners[0]);
         let twice: f64 = self
             .sides()
             .map(|(a, b)| (frame.local_from_latlon(a), frame.local_from_latlon(b)))
             .map(|(a, b)| a.east_metres * b.north_metres - b.east_metres * a.north_metres)
+            .map(f64::abs)
             .sum();
-        0.5 * twice.abs()
+        0.5 * twice
     }
 
     /// A place where two sides that are no neighbours meet. Sides are compared only where their longitudes overlap.
