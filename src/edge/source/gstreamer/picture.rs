@@ -42,6 +42,7 @@ impl Developer {
             let rgb = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, info.width(), info.height())
                 .stride(&stride)
                 .offset(&[0])
+                .size(info.width() as usize * 3 * info.height() as usize)
                 .fps(info.fps())
                 .interlace_mode(info.interlace_mode())
                 .build()
@@ -50,5 +51,32 @@ impl Developer {
             self.made_for = Some((info.clone(), converter.map_err(|_| "has a format that cannot become RGB")?));
         }
         self.made_for.as_ref().map(|(_, converter)| converter).ok_or("has no known format")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Pipeline;
+    use super::*;
+    use std::time::Duration;
+
+    /// The first picture of a pipeline, with rows whose length is no multiple of four.
+    fn first(convert: &str) -> gst::Sample {
+        let head =
+            format!("videotestsrc num-buffers=1 ! video/x-raw,format=I420,width=322,height=240 ! {convert} identity");
+        let pipeline = Pipeline::build(&head, "").unwrap();
+        assert!(pipeline.play().is_ok());
+        pipeline.pull(Duration::from_secs(10)).unwrap()
+    }
+
+    #[test]
+    fn pixels_are_those_of_gstreamers_own_converter() {
+        let picture = Developer::default().rgb(&first("")).unwrap();
+        let sample = first("videoconvert ! video/x-raw,format=RGB !");
+        let data = sample.buffer().unwrap().map_readable().unwrap();
+        assert_eq!(data.len(), 968 * 240, "GStreamer pads each row of 966 bytes");
+        for (row, padded) in picture.as_raw().chunks(966).zip(data.chunks(968)) {
+            assert_eq!(row, &padded[..966]);
+        }
     }
 }
