@@ -150,6 +150,8 @@ fn a_refused_password_says_what_to_do_and_a_right_one_helps_without_a_restart() 
     assert!(!told.contains("falsch5"), "{told}");
     std::fs::write(&password_file, "silber6\n").unwrap();
     camera.comes_to(|report| report.frames >= 5);
+    let Some(by_digest) = RtspServer::start(&["--user", "bauhof", "--password", "silber6", "--digest"]) else { return };
+    Camera::start(&rtsp(&by_digest.url(), &login)).comes_to(|report| report.frames >= 5);
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     for (section, part) in [

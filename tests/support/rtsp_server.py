@@ -22,6 +22,7 @@ parser.add_argument("--then-after", type=float, default=2.0)
 parser.add_argument("--frames-per-second", type=int, default=20)
 parser.add_argument("--user")
 parser.add_argument("--password")
+parser.add_argument("--digest", action="store_true", help="takes the password by digest instead of basic")
 parser.add_argument("--certificate", help="PEM with certificate and key: serves rtsps")
 parser.add_argument("--protocol", choices=["udp", "tcp"], help="serves by this alone")
 parser.add_argument("--lost-packets", type=float, default=0.0, help="the part of the packets that is lost on the way")
@@ -72,9 +73,12 @@ if arguments.user or arguments.certificate:
     if arguments.user:
         token = GstRtspServer.RTSPToken()
         token.set_string("media.factory.role", role)
-        basic = GstRtspServer.RTSPAuth.make_basic(arguments.user, arguments.password)
-        auth.add_basic(basic, token)
-        auth.set_supported_methods(2)  # GST_RTSP_AUTH_BASIC
+        if arguments.digest:
+            auth.add_digest(arguments.user, arguments.password, token)
+            auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        else:
+            auth.add_basic(GstRtspServer.RTSPAuth.make_basic(arguments.user, arguments.password), token)
+            auth.set_supported_methods(GstRtsp.RTSPAuthMethod.BASIC)
     else:
         token = GstRtspServer.RTSPToken()
         token.set_string("media.factory.role", role)

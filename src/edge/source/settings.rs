@@ -280,7 +280,7 @@ mod tests {
                 "kind = \"rtsp\"\nurl = \"rtsp://u:geheim7@cam/1\"\ntransport = \"tpc\"",
                 vec![
                     "edge.toml:3: camera.front.url: holds a user name or password",
-                    "edge.toml:4: camera.front.transport: \"tpc\" is not known here; did you mean \"tcp\"?",
+                    "edge.toml:4: camera.front.transport: \"tpc\" is not known here; write \"tcp\"",
                 ],
             ),
             ("kind = \"rtsp\"\nurl = \"rtsp://c\"\nuser_name = \"u\"", vec!["write `password_file"]),
