@@ -33,12 +33,14 @@ fn main() {
         let road = Road::new(&loops, 7 * seed + hour as u64, hour);
         let trial = Trial::run(Place::Road, hours, seed, TESTED, road);
         kept &= trial.keeps_promises();
+        eprintln!("{name}: {}", trial.json());
         cameras.push(json!({ "camera": name, "simulated": true, "result": trial.json() }));
     }
     for (name, hour) in [("pool from before dawn", 6.0), ("pool until night", 14.0)] {
         let pool = Pool::new(7 * seed + hour as u64, hour);
         let trial = Trial::run(Place::Pool, hours, seed, TESTED, pool);
         kept &= trial.keeps_promises();
+        eprintln!("{name}: {}", trial.json());
         cameras.push(json!({ "camera": name, "simulated": true, "result": trial.json() }));
     }
     let report =

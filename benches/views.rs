@@ -161,7 +161,7 @@ impl<'l> Road<'l> {
         self.exposure += 0.3 * (1.0 / self.cloud - self.exposure);
     }
 
-    fn light(&mut self, picture: &mut RgbImage) {
+    fn light(&mut self, picture: &mut RgbImage, turned: Turned) {
         let day = self.daylight();
         let bridge = if self.seconds < self.bridge_until { 0.04 } else { 1.0 };
         let gain = (day * self.cloud * self.exposure * bridge) as f32;
@@ -171,7 +171,10 @@ impl<'l> Road<'l> {
         for (x, y, pixel) in picture.enumerate_pixels_mut() {
             // At night the lamps light the road ahead, next to nothing above the horizon.
             let (u, v) = (f64::from(x) / width - 0.5, f64::from(y) / height);
-            let cone = if v > 0.28 { (1.0 - 1.6 * u.abs()).max(0.05) * (1.0 - (v - 0.55).abs()) } else { 0.02 };
+            // The lamps are the vehicle's: what they light moves in the picture when the camera is turned.
+            let (u_lit, v_lit) = (u - turned.0 as f64 / width, v - turned.1 as f64 / height);
+            let cone =
+                if v_lit > 0.28 { (1.0 - 1.6 * u_lit.abs()).max(0.05) * (1.0 - (v_lit - 0.55).abs()) } else { 0.02 };
             let lit = gain.max((0.85 * cone * (1.0 - day)) as f32);
             let around = ((u - 0.1).powi(2) + (v - 0.25).powi(2)).sqrt();
             let white = (veil * (1.3 - 1.2 * around).clamp(0.0, 1.0)) as f32;
@@ -213,7 +216,7 @@ impl Watched for Road<'_> {
                 (from..HEIGHT_PX).for_each(|y| picture.put_pixel(x, y, Rgb([30, 34, 40])));
             }
         }
-        self.light(&mut picture);
+        self.light(&mut picture, turned);
         View { picture, moves }
     }
 }

@@ -62,7 +62,7 @@ fn check(video: &str, place: Place) {
     let seen = looks(&pictures, RgbImage::clone);
     let mut watch = BlindWatch::new(BlindPolicy::new(place));
     // Long enough for a reference.
-    let warm_up = 300;
+    let warm_up = 180;
     let changes = play(&mut watch, Duration::ZERO, warm_up, &seen);
     assert!(changes.is_empty(), "{}: {changes:?}", video.display());
     assert!(watch.reference().is_some() || place == Place::Pool, "{} taught no reference", video.display());

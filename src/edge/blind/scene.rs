@@ -27,6 +27,7 @@ const ENOUGH: f32 = 8.0;
 /// What is usual is a mean over this time.
 const MEMORY_SECONDS: f32 = 300.0;
 /// Night falls slower than this; a cover does not.
+const BRIGHT: f32 = 40.0;
 const SUDDEN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone)]
@@ -34,7 +35,8 @@ pub(super) struct Scene {
     /// How often each block has structure, 0..1.
     usual: Vec<f32>,
     learned_seconds: f32,
-    last_well_at: Option<Duration>,
+    /// When it last saw as usual, and how bright that was.
+    last_well: Option<(Duration, f32)>,
     /// Since when next to nothing is seen.
     unseeing_since: Option<Duration>,
 }
@@ -55,7 +57,7 @@ enum Block {
 
 impl Scene {
     pub fn new() -> Self {
-        Self { usual: vec![0.0; BLOCKS], learned_seconds: 0.0, last_well_at: None, unseeing_since: None }
+        Self { usual: vec![0.0; BLOCKS], learned_seconds: 0.0, last_well: None, unseeing_since: None }
     }
 
     /// Why next to nothing is seen in this picture, if so.
@@ -71,13 +73,13 @@ impl Scene {
         if !unseeing {
             self.unseeing_since = None;
             if lost.is_none_or(|share| share < WELL_SHARE) {
-                self.last_well_at = Some(at);
+                self.last_well = Some((at, look.mean_luma));
             }
             self.learn(&blocks, step);
             return None;
         }
         let since = *self.unseeing_since.get_or_insert(at);
-        let sudden = self.last_well_at.is_some_and(|well| since.saturating_sub(well) <= SUDDEN);
+        let sudden = self.last_well.is_some_and(|(well, luma)| luma >= BRIGHT && since.saturating_sub(well) <= SUDDEN);
         if 2 * dark > bare {
             // What is left at night beside lamps is no reason to call a lens covered.
             let reason = if sudden { BlindReason::Covered } else { BlindReason::Dark };
