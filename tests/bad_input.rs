@@ -116,7 +116,7 @@ fn without_broker(folder: &Path) -> PathBuf {
     let text = format!(
         "site = \"soest\"\ndevice = \"bauhof-3\"\n\
          [camera.front]\nkind = \"images\"\nfolder = \"pictures\"\ninterval_millis = 200\nframes = \"every\"\n\
-         [gnss]\nfile = \"drive.nmea\"\n[model]\nfolder = \"{}\"\n[spool]\nfolder = \"spool\"\n\
+         [gnss]\nkind = \"file\"\nfile = \"drive.nmea\"\n[model]\nfolder = \"{}\"\n[spool]\nfolder = \"spool\"\n\
          [broker]\nhost = \"127.0.0.1\"\nport = {port}\n",
         models().display()
     );

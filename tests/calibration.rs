@@ -74,8 +74,8 @@ fn calibrate(config: &Path, arguments: &[&str]) -> Output {
 fn config(folder: &Path, camera: &str) -> PathBuf {
     let path = folder.join("edge.toml");
     let text = format!(
-        "site = \"soest\"\ndevice = \"bauhof-3\"\n[source]\nkind = \"images\"\nfolder = \"pictures\"\ninterval_millis = 1000\n\
-         [gnss]\nfile = \"unused\"\n{camera}[model]\nfolder = \"unused\"\n[spool]\nfolder = \"unused\"\n[broker]\nhost = \"unused\"\n"
+        "site = \"soest\"\ndevice = \"bauhof-3\"\n[camera.front]\nkind = \"images\"\nfolder = \"pictures\"\ninterval_millis = 1000\n\
+         [gnss]\nkind = \"file\"\nfile = \"unused\"\n{camera}[model]\nfolder = \"unused\"\n[spool]\nfolder = \"unused\"\n[broker]\nhost = \"unused\"\n"
     );
     fs::write(&path, text).unwrap();
     path
@@ -103,7 +103,7 @@ fn what_is_printed_can_be_put_into_the_configuration() {
     let section = fs::read_to_string(&out).unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), section);
     assert!(section.contains("residual") && section.contains("Roll is taken as 0"), "{section}");
-    let read = EdgeConfig::read(&config(folder.path(), &section)).unwrap().camera.unwrap();
+    let read = EdgeConfig::read(&config(folder.path(), &section)).unwrap().cameras[0].mounted.unwrap();
     assert!((read.mounting.pitch_degrees - 9.0).abs() < 0.5, "{section}");
     assert!((read.mounting.yaw_degrees - 2.0).abs() < 0.7, "{section}");
     assert!((read.intrinsics.focal_x_px - truth.intrinsics.focal_x_px).abs() < 0.01);
@@ -136,7 +136,7 @@ fn a_lane_of_known_width_gives_the_height() {
     );
     assert!(output.status.success(), "{}", outcome(&output, folder.path()));
     let section = String::from_utf8(output.stdout).unwrap();
-    let read = EdgeConfig::read(&config(folder.path(), &section)).unwrap().camera.unwrap().mounting;
+    let read = EdgeConfig::read(&config(folder.path(), &section)).unwrap().cameras[0].mounted.unwrap().mounting;
     assert!((read.height_metres - 1.6).abs() < 0.04, "{section}");
     assert!((read.pitch_degrees - 9.0).abs() < 0.3 && (read.yaw_degrees - 2.0).abs() < 0.3, "{section}");
 }
@@ -147,7 +147,7 @@ fn bad_input_is_told_with_what_to_do() {
     let bare = folder.path().join("bare.png");
     image::RgbImage::from_pixel(640, 360, image::Rgb([90; 3])).save(&bare).unwrap();
     let bare = bare.display().to_string();
-    let section = "[camera]\nwidth_px = 1280\nheight_px = 720\nhorizontal_fov_degrees = 65\nheight_metres = 1.4\npitch_degrees = 4\n";
+    let section = "[camera.front.mounting]\nwidth_px = 1280\nheight_px = 720\nhorizontal_fov_degrees = 65\nheight_metres = 1.4\npitch_degrees = 4\n";
     let (unknown, known) = (folder.path().join("a"), folder.path().join("b"));
     for path in [&unknown, &known] {
         fs::create_dir(path).unwrap();
@@ -213,7 +213,7 @@ fn of_real_drive(name: &str) -> Option<(f64, f64, String)> {
     );
     assert!(output.status.success(), "{}", outcome(&output, folder.path()));
     let section = String::from_utf8(output.stdout).unwrap();
-    let read = EdgeConfig::read(&config(folder.path(), &section)).unwrap().camera.unwrap().mounting;
+    let read = EdgeConfig::read(&config(folder.path(), &section)).unwrap().cameras[0].mounted.unwrap().mounting;
     Some((read.pitch_degrees, read.yaw_degrees, section))
 }
 

@@ -24,6 +24,7 @@ kind = "vidoe"
 frames = "latest"
 
 [gnss]
+kind = "file"
 file = 7
 max_gap_millis = 90000
 

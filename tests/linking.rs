@@ -434,7 +434,9 @@ impl Road {
             let heading_degrees = f64::from(direction.0).atan2(f64::from(direction.1)).to_degrees().rem_euclid(360.0);
             let speed_metres_per_second = if is_fast { 18.0 } else { 15.0 };
             let accuracy_metres = accuracy_metres(self.vehicle, at);
-            let fix = Fix { at, position, speed_metres_per_second, heading_degrees, accuracy_metres };
+            let bridged_millis = 0;
+            let fix =
+                Fix { at, position, speed_metres_per_second, heading_degrees, accuracy_metres, bridged_millis };
             let has_fix = !(is_lost && (6..16).contains(&step));
             told.extend(self.coverage.see(has_fix.then_some(&fix), usable));
         }

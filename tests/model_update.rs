@@ -432,7 +432,7 @@ fn write_config(device: &Device, pictures: &Path) -> PathBuf {
     let path = device.folder.join("edge.toml");
     let text = format!(
         "site = \"soest\"\ndevice = \"bauhof-3\"\n[camera.front]\nkind = \"images\"\nfolder = \"{pictures}\"\n\
-         times = \"{pictures}/times.csv\"\n[gnss]\nfile = \"drive.nmea\"\n{}[model]\nfolder = \"{}\"\nbackend = \"tract\"\n\
+         times = \"{pictures}/times.csv\"\n[gnss]\nkind = \"file\"\nfile = \"drive.nmea\"\n{}[model]\nfolder = \"{}\"\nbackend = \"tract\"\n\
          [update]\nfolder = \"models\"\npublic_key_file = \"public\"\n[spool]\nfolder = \"spool\"\n\
          [broker]\nhost = \"127.0.0.1\"\nport = 1\n",
         clip::CAMERA,

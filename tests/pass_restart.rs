@@ -45,7 +45,7 @@ fn run(folder: &Path, clip: &Clip, from_seconds: f64, to_seconds: f64, broker_po
     let config = folder.join("edge.toml");
     let text = format!(
         "site = \"soest\"\ndevice = \"bauhof-3\"\n[camera.front]\nkind = \"images\"\nfolder = \"{pictures}\"\n\
-         times = \"{pictures}/times.csv\"\nframes = \"every\"\nstarts_at = \"{}\"\n[gnss]\nfile = \"drive.nmea\"\n{}\
+         times = \"{pictures}/times.csv\"\nframes = \"every\"\nstarts_at = \"{}\"\n[gnss]\nkind = \"file\"\nfile = \"drive.nmea\"\n{}\
          [model]\nfolder = \"{}\"\nbackend = \"tract\"\n[spool]\nfolder = \"spool\"\nbatch_minutes = 0\n\
          [broker]\nhost = \"127.0.0.1\"\nport = {broker_port}\n",
         (STARTED_AT + from).format(&Rfc3339).unwrap(),

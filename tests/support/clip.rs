@@ -148,7 +148,7 @@ pub fn write_config(folder: &Path, backend: &str) -> PathBuf {
     let config = folder.join(format!("{backend}.toml"));
     let text = format!(
         "site = \"soest\"\ndevice = \"bauhof-3\"\n[camera.front]\nkind = \"images\"\nfolder = \"unused\"\ninterval_millis = 200\n\
-         [gnss]\nfile = \"unused\"\n{CAMERA}[model]\nfolder = \"{}\"\nbackend = \"{backend}\"\n\
+         [gnss]\nkind = \"file\"\nfile = \"unused\"\n{CAMERA}[model]\nfolder = \"{}\"\nbackend = \"{backend}\"\n\
          [spool]\nfolder = \"unused\"\n[broker]\nhost = \"unused\"\n",
         models().display()
     );

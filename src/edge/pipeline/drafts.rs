@@ -40,12 +40,13 @@ pub(super) fn drafts(
 
 /// A stretch of road, for its batch.
 pub(super) fn coverage_draft(site: &TopicName, reporter: &mut Reporter, stretch: &Stretch, calibrated: bool) -> Draft {
-    let ordinal = reporter.ordinal(stretch.from, stretch.driven_at);
+    let coverage = reporter.coverage(stretch, calibrated);
+    let ordinal = reporter.ordinal(coverage.middle(), stretch.driven_at);
     Draft {
         source: format!("/umsicht/{site}"),
         time: hour_of(stretch.driven_at),
         ordinal: Some(ordinal),
-        data: EventData::RoadCoverage(reporter.coverage(stretch, calibrated)),
+        data: EventData::RoadCoverage(coverage),
         picture: None,
     }
 }

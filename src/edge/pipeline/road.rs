@@ -265,7 +265,7 @@ impl RoadPipeline<'_> {
         place: usize,
         frame: &Frame,
         classes: &mut Vec<DamageClass>,
-        driven: Option<&mut Driven>,
+        mut driven: Option<&mut Driven>,
     ) -> Result<Vec<Stretch>, PipelineError> {
         if !(self.may_record)(frame.fix.as_ref()) {
             add(&self.counters.frames_not_recorded, 1);
@@ -278,6 +278,9 @@ impl RoadPipeline<'_> {
             Size::Wrong(error) => return refuse_size(&eyes[place], error).map(|()| Vec::new()),
         }
         if let Some(models) = self.updates.as_ref().and_then(|updates| updates.between_frames()) {
+            // What was driven until here belongs to the models before.
+            let stretches = driven.as_mut().map(|driven| driven.finish()).unwrap_or_default();
+            self.report_coverage(eyes, &stretches)?;
             *classes = self.go_on_with(models, eyes)?;
         }
         if let Some(updates) = &self.updates {
