@@ -214,11 +214,11 @@ mod tests {
     }
 
     #[test]
-    fn the_unit_and_this_check_name_the_same_groups() {
-        let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/umsicht-edge.service");
-        let unit = fs::read_to_string(unit).unwrap();
-        let line = unit.lines().find_map(|line| line.strip_prefix("SupplementaryGroups=")).unwrap();
-        assert_eq!(line.split_ascii_whitespace().collect::<Vec<_>>(), GROUPS);
+    fn the_package_and_this_check_name_the_same_groups() {
+        let users = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/umsicht-edge.sysusers.conf");
+        let users = fs::read_to_string(users).unwrap();
+        let memberships = users.lines().filter_map(|line| line.strip_prefix("m umsicht "));
+        assert_eq!(memberships.map(str::trim).collect::<Vec<_>>(), GROUPS);
         let text = "root:x:0:\nvideo:x:44:pi\ndialout:x:20:\nnobody\ninput:x:none:\n";
         assert_eq!(gids_of(text), [44, 20]);
     }

@@ -139,7 +139,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_event_of_the_kernel_is_read() {
-        // Recorded on x86-64: KEY_F9 pressed at 1760000000.123456.
+        // As a 64-bit kernel writes it: KEY_F9 pressed at 1760000000.123456 s; laid out by hand from input.h.
         #[cfg(all(target_pointer_width = "64", target_endian = "little"))]
         {
             let bytes: [u8; 24] = [

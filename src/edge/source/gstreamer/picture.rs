@@ -154,7 +154,7 @@ mod tests {
             let sum: u64 = differences.iter().map(|difference| u64::from(*difference)).sum();
             // Where colours meet, chroma is spread in another way; everywhere else they agree.
             let agree = differences.iter().filter(|difference| **difference <= 3).count();
-            assert!(agree as f64 / differences.len() as f64 > 0.9, "{format}: {agree} of {}", differences.len());
+            assert!(agree as f64 / differences.len() as f64 > 0.85, "{format}: {agree} of {}", differences.len());
             assert!(sum as f64 / (differences.len() as f64) < 4.0, "{format}: {sum}");
         }
     }
