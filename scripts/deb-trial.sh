@@ -71,9 +71,10 @@ run_aarch64_by_qemu() {
 clean_up() {
     [ ! -e /proc/sys/fs/binfmt_misc/umsicht-trial ] || echo -1 >/proc/sys/fs/binfmt_misc/umsicht-trial
     # The mounts in there end with the namespace; until then nothing may be deleted through them.
-    umount -l "$root/proc/cpuinfo" 2>/dev/null
-    umount -l "$root/proc" 2>/dev/null
-    umount -l "$root/var/cache/apt/archives" 2>/dev/null
+    local mounted
+    for mounted in proc/cpuinfo proc var/cache/apt/archives; do
+        umount -l "$root/$mounted" 2>/dev/null || true
+    done
     rm -rf --one-file-system "$work"
 }
 
@@ -140,13 +141,14 @@ look_at() {
         amd64:*X86-64 | arm64:AArch64) echo "ok  its program is for $machine" ;;
         *) fails "its program is for $machine" ;;
     esac
-    if readelf -S --wide "$work/looked-at/usr/bin/umsicht" | grep -E '\.(symtab|debug_)'; then
+    if readelf -S --wide "$work/looked-at/usr/bin/umsicht" | grep -E '\.(symtab|debug_info|debug_line)'; then
         fails "its program is not stripped"
     fi
     expect "its checksums hold" env -C "$work/looked-at" md5sum --quiet -c DEBIAN/md5sums
     if command -v lintian >/dev/null; then
-        expect "lintian finds no error in it" lintian --fail-on error --suppress-tags \
-            embedded-library,unstripped-binary-or-object,dir-or-file-in-opt "$file"
+        # Nobody's address is in there.
+        expect "lintian finds no error in it" lintian --fail-on error --allow-root \
+            --suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog "$file"
     fi
     rm -rf "$work/looked-at"
 }

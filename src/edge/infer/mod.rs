@@ -12,6 +12,7 @@ mod ort;
 pub mod probe;
 #[cfg(any(feature = "ort", feature = "tract"))]
 mod signature;
+pub mod telemetry;
 #[cfg(feature = "tract")]
 mod tract;
 
