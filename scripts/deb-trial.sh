@@ -94,6 +94,7 @@ fresh_debian() {
     else
         tar -C "$1" -xf "$kept"
     fi
+    chmod 755 "$1"
     echo "deb $site $RELEASE main" >"$1/etc/apt/sources.list"
     apt-config dump | grep -E '^Acquire::(http|https)::Proxy ' >"$1/etc/apt/apt.conf.d/90proxy" || true
     # This is thrown away: nothing need reach the disk.
@@ -146,9 +147,9 @@ look_at() {
     fi
     expect "its checksums hold" env -C "$work/looked-at" md5sum --quiet -c DEBIAN/md5sums
     if command -v lintian >/dev/null; then
-        # Nobody's address is in there.
+        # Nobody's address is in there, and ONNX Runtime comes as its makers build it.
         expect "lintian finds no error in it" lintian --fail-on error --allow-root \
-            --suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog "$file"
+            --suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog,embedded-library "$file"
     fi
     rm -rf "$work/looked-at"
 }
@@ -186,7 +187,7 @@ try_edge() {
     expect "umsicht-edge: its models run in both backends, as the service's user" as_umsicht umsicht models verify --models /usr/share/umsicht/models
     # Neither camera nor broker are there: that it says so means that the configuration was read and all else was tried.
     expect_code 69 "umsicht-edge: check reads the example" as_umsicht umsicht edge check --config /etc/umsicht/edge.toml
-    grep -q '^ok  *model' "$log" || { cat "$log" >&2; fails "check does not find the model"; }
+    grep -Eq '^(ok|warn) +model .* runs on ort' "$log" || { cat "$log" >&2; fails "check finds no model that runs on ONNX Runtime"; }
 
     # A life on a vehicle.
     echo '# edited' >>"$root/etc/umsicht/edge.toml"
