@@ -200,7 +200,7 @@ try_edge() {
     expect "umsicht-edge: its configuration is still readable for root and the user alone" \
         test "$(inside stat -c '%U:%G %a' /etc/umsicht/edge.toml)" = "root:umsicht 640"
     rm -f "$root"/etc/umsicht/edge.toml.dpkg-*
-    inside deb-systemd-helper disable umsicht-edge.service >/dev/null
+    inside systemctl --quiet disable umsicht-edge.service
     expect "umsicht-edge: installs once more" apt --reinstall install /packages/newer.deb
     expect "umsicht-edge: who disabled the service finds it disabled" inside test ! -e /etc/systemd/system/multi-user.target.wants/umsicht-edge.service
     expect "umsicht-edge: is removed" apt remove umsicht-edge
