@@ -116,7 +116,7 @@ status_of() { inside dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || 
 
 # All files but those that apt, dpkg and their triggers keep for themselves.
 files() {
-    find "$root" -xdev \( -path "$root/proc" -o -path "$root/tmp" -o -path "$root/packages" -o -path "$root/var/cache/apt" -o \
+    find "$root" -xdev \( -path "$root/proc" -o -path "$root/run" -o -path "$root/tmp" -o -path "$root/packages" -o -path "$root/var/cache/apt" -o \
         -path "$root/var/lib/apt" -o -path "$root/var/log" -o -path "$root/var/cache/man" -o -path "$root/var/cache/ldconfig" -o \
         -path "$root/var/lib/dpkg" \) -prune -o -printf '/%P\n' | LC_ALL=C sort
 }
