@@ -232,8 +232,9 @@ try_central() {
     cp "$file" "$edge" "$root/packages/"
     expect "umsicht-central: installs" apt install "/packages/$(basename "$file")"
     installed_well central /var/lib/umsicht-central
-    expect "umsicht-central: makes its store where the service may write, and only there" \
-        as_umsicht umsicht central export --config /etc/umsicht/central.toml --out /dev/null
+    # On a port that is free for sure; this system's network is the same.
+    inside sed 's/^listen = .*/listen = "127.0.0.1:0"/' /etc/umsicht/central.toml >"$root/packages/central.toml"
+    as_umsicht timeout 8 umsicht central serve --config /packages/central.toml >"$log" 2>&1 || true
     expect "umsicht-central: the store is there" inside test -s /var/lib/umsicht-central/central.sqlite
 
     # Both on one machine is a mistake: the later one replaces the former, and the purge of one takes nothing from the other.
