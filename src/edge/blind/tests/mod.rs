@@ -1,11 +1,14 @@
 //! The watch as a whole, on made-up pictures; simulated operation is tried in `tests/blind.rs`.
 
+#[cfg(feature = "gstreamer")]
+mod real;
+
 use std::time::Duration;
 
 use image::{Rgb, RgbImage};
 use proptest::prelude::*;
 
-use super::look::{COLUMNS, Look, ROWS};
+use crate::edge::blind::look::{COLUMNS, Look, ROWS};
 use super::*;
 use crate::edge::frame::CameraImage;
 use crate::schema::blind::BlindReason;
