@@ -125,10 +125,7 @@ impl Parts {
 
     fn recording(&self) -> RecordingStatus {
         let Some(inputs) = self.inputs.get() else { return RecordingStatus::default() };
-        RecordingStatus {
-            on: inputs.recording.is_on(),
-            why_off: inputs.recording.why_off().map(str::to_owned),
-        }
+        RecordingStatus { on: inputs.recording.is_on(), why_off: inputs.recording.why_off().map(str::to_owned) }
     }
 
     fn machine(&self, spool_folder: &Path) -> MachineStatus {
@@ -154,7 +151,10 @@ impl CameraPart {
         let wrong_size = self.counters.frames_of_wrong_size.load(Ordering::Relaxed);
         let size = report.size_px.map(|(width, height)| format!("{width}×{height}")).unwrap_or_default();
         let wrong_size = (wrong_size > 0).then(|| {
-            format!("{wrong_size} pictures were not judged: [camera.{}.mounting] was measured for another size than {size}", self.name)
+            format!(
+                "{wrong_size} pictures were not judged: [camera.{}.mounting] was measured for another size than {size}",
+                self.name
+            )
         });
         let (width_px, height_px) = report.size_px.unwrap_or_default();
         CameraStatus {
@@ -218,8 +218,7 @@ impl Health {
     pub fn status(&self) -> DeviceStatus {
         let parts = &self.parts;
         let link = parts.link.get().map(|link| *link.borrow());
-        let leaps =
-            parts.counters.get().map_or(0, |counters| counters.clock_leaps.load(Ordering::Relaxed));
+        let leaps = parts.counters.get().map_or(0, |counters| counters.clock_leaps.load(Ordering::Relaxed));
         let clock = parts.clock.get().map(|clock| clock_status(&clock.state(), leaps, clock.now()));
         let inputs = parts.inputs.get();
         DeviceStatus {

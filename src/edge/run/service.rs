@@ -370,8 +370,7 @@ impl Opened<'_> {
 
     fn feed(&mut self, config: &EdgeConfig, pass_id: Option<&PassId>) -> CameraFeed<'_> {
         let frames = self.config.settings.policy.frames;
-        let playback =
-            if self.is_live() { Playback { frames, pace: Pace::Camera } } else { Playback::of(frames) };
+        let playback = if self.is_live() { Playback { frames, pace: Pace::Camera } } else { Playback::of(frames) };
         // A recording is not watched: nobody can clean its lens.
         let sight = self.is_live().then(|| Arc::clone(&self.sight));
         CameraFeed {
@@ -411,10 +410,7 @@ async fn stop_when_wished(mut told: watch::Receiver<Wish>, stop: Arc<AtomicBool>
     }
 }
 
-async fn park_when_off(
-    mut ignition: watch::Receiver<Option<crate::edge::vehicle::Level>>,
-    wish: watch::Sender<Wish>,
-) {
+async fn park_when_off(mut ignition: watch::Receiver<Option<crate::edge::vehicle::Level>>, wish: watch::Sender<Wish>) {
     if ignition.wait_for(|level| level.is_some_and(|level| !level.on)).await.is_ok() {
         tracing::info!("the ignition is off: stopping");
         ask(&wish, Wish::Park);
