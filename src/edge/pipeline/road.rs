@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
 use crate::clock::Clock;
+use crate::edge::blind::Look;
 use crate::edge::config::{MountedCamera, assumed_camera};
 use crate::edge::coverage::{CoveragePolicy, Stretch};
 use crate::edge::danger::DangerProfile;
@@ -242,7 +243,10 @@ impl RoadPipeline<'_> {
             let stretches = match step {
                 Step::Judge(place, frame) => self.judge(&mut eyes, place, &frame, &mut classes, driven.as_mut())?,
                 Step::LookAround => match (&clock, &mut driven) {
-                    (Some(clock), Some(driven)) => driven.pass_time(clock.now(), &fix_at, Instant::now()),
+                    (Some(clock), Some(driven)) => {
+                        let may_record = |fix: Option<&Fix>| (self.may_record)(fix);
+                        driven.pass_time(Instant::now(), || fix_at(clock.now()), may_record)
+                    }
                     _ => Vec::new(),
                 },
             };
@@ -320,9 +324,13 @@ impl RoadPipeline<'_> {
         add(&self.counters.frames_bridged, u64::from(frame.fix.is_some_and(|fix| fix.bridged_millis > BRIDGED_MILLIS)));
         add(&self.counters.detections, detections.len() as u64);
         self.report(eye, sightings, frame.captured_at)?;
-        let seen = eye.sight.as_ref().map(|sight| sight.now());
-        let driven = driven.zip(seen);
-        Ok(driven.map_or_else(Vec::new, |(driven, seen)| driven.see(place, frame.fix.as_ref(), seen, Instant::now())))
+        let Some(driven) = driven else { return Ok(Vec::new()) };
+        let seen = match &eye.sight {
+            Some(sight) => sight.now(),
+            // A recording's camera is not watched, but its pictures may be too dark all the same.
+            None => (None, f64::from(Look::of(&frame.image).mean_luma)),
+        };
+        Ok(driven.see(place, frame.fix.as_ref(), seen, Instant::now()))
     }
 
     /// The first frame tells what camera it is and which pass; so does the first one after something has changed.
