@@ -3,7 +3,7 @@
 use umsicht::schema::event::EventData;
 use umsicht::schema::health::{DeliveryHealth, LinkHealth, SpoolHealth};
 use umsicht::schema::topic::TopicName;
-use umsicht::schema::{BlindReason, DeviceBlind, DeviceHealth, DeviceRecovered, Event, EventKind, Topic};
+use umsicht::schema::{BlindReason, DeviceBlind, DeviceHealth, DeviceRecovered, Event, EventKind, RoadDanger, Topic};
 
 use crate::central_service::{ask, config, event, follow, get, publish, site, started, wait_for};
 use crate::support::mosquitto::Mosquitto;
@@ -15,7 +15,7 @@ pub(crate) fn device() -> TopicName {
 pub(crate) fn danger(number: u32) -> Event {
     let seen = event(number);
     let EventData::RoadDamage(damage) = seen.data else { unreachable!("it is made as one") };
-    Event { data: EventData::RoadDanger(damage), ..event(number) }
+    Event { data: EventData::RoadDanger(RoadDanger::Seen(damage)), ..event(number) }
 }
 
 pub(crate) fn danger_topic() -> String {

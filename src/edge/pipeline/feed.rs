@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use time::OffsetDateTime;
 
-use crate::edge::source::settings::FramePolicy;
 use crate::edge::fix::Fix;
 use crate::edge::frame::Frame;
 use crate::edge::pipeline::sight::Sight;
 use crate::edge::pipeline::slot::{Slots, Taken};
+use crate::edge::source::settings::FramePolicy;
 use crate::edge::source::{FrameSource, SourceError};
 
 /// Where the vehicle was at a moment.
@@ -91,6 +91,10 @@ pub struct Counters {
     pub pictures_with_somebody: AtomicU64,
     /// Sightings without a picture, because the privacy model could not look at it.
     pub pictures_nobody_looked_at: AtomicU64,
+    /// The driver's marks that were reported.
+    pub marks: AtomicU64,
+    /// Marks that could not be placed, or must not be.
+    pub marks_not_reported: AtomicU64,
     /// Committed.
     pub events: AtomicU64,
 }
