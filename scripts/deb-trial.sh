@@ -71,9 +71,10 @@ run_aarch64_by_qemu() {
 clean_up() {
     [ ! -e /proc/sys/fs/binfmt_misc/umsicht-trial ] || echo -1 >/proc/sys/fs/binfmt_misc/umsicht-trial
     # The mounts in there end with the namespace; until then nothing may be deleted through them.
-    umount -l "$root/proc/cpuinfo" 2>/dev/null
-    umount -l "$root/proc" 2>/dev/null
-    umount -l "$root/var/cache/apt/archives" 2>/dev/null
+    local mounted
+    for mounted in proc/cpuinfo proc var/cache/apt/archives; do
+        umount -l "$root/$mounted" 2>/dev/null || true
+    done
     rm -rf --one-file-system "$work"
 }
 
@@ -93,6 +94,7 @@ fresh_debian() {
     else
         tar -C "$1" -xf "$kept"
     fi
+    chmod 755 "$1"
     echo "deb $site $RELEASE main" >"$1/etc/apt/sources.list"
     apt-config dump | grep -E '^Acquire::(http|https)::Proxy ' >"$1/etc/apt/apt.conf.d/90proxy" || true
     # This is thrown away: nothing need reach the disk.
@@ -114,7 +116,7 @@ status_of() { inside dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || 
 
 # All files but those that apt, dpkg and their triggers keep for themselves.
 files() {
-    find "$root" -xdev \( -path "$root/proc" -o -path "$root/tmp" -o -path "$root/packages" -o -path "$root/var/cache/apt" -o \
+    find "$root" -xdev \( -path "$root/proc" -o -path "$root/run" -o -path "$root/tmp" -o -path "$root/packages" -o -path "$root/var/cache/apt" -o \
         -path "$root/var/lib/apt" -o -path "$root/var/log" -o -path "$root/var/cache/man" -o -path "$root/var/cache/ldconfig" -o \
         -path "$root/var/lib/dpkg" \) -prune -o -printf '/%P\n' | LC_ALL=C sort
 }
@@ -140,13 +142,14 @@ look_at() {
         amd64:*X86-64 | arm64:AArch64) echo "ok  its program is for $machine" ;;
         *) fails "its program is for $machine" ;;
     esac
-    if readelf -S --wide "$work/looked-at/usr/bin/umsicht" | grep -E '\.(symtab|debug_)'; then
+    if readelf -S --wide "$work/looked-at/usr/bin/umsicht" | grep -E '\.(symtab|debug_info|debug_line)'; then
         fails "its program is not stripped"
     fi
     expect "its checksums hold" env -C "$work/looked-at" md5sum --quiet -c DEBIAN/md5sums
     if command -v lintian >/dev/null; then
-        expect "lintian finds no error in it" lintian --fail-on error --suppress-tags \
-            embedded-library,unstripped-binary-or-object,dir-or-file-in-opt "$file"
+        # Nobody's address is in there, and ONNX Runtime comes as its makers build it.
+        expect "lintian finds no error in it" lintian --fail-on error --allow-root \
+            --suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog,embedded-library "$file"
     fi
     rm -rf "$work/looked-at"
 }
@@ -184,7 +187,7 @@ try_edge() {
     expect "umsicht-edge: its models run in both backends, as the service's user" as_umsicht umsicht models verify --models /usr/share/umsicht/models
     # Neither camera nor broker are there: that it says so means that the configuration was read and all else was tried.
     expect_code 69 "umsicht-edge: check reads the example" as_umsicht umsicht edge check --config /etc/umsicht/edge.toml
-    grep -q '^ok  *model' "$log" || { cat "$log" >&2; fails "check does not find the model"; }
+    grep -Eq '^(ok|warn) +model .* runs on ort' "$log" || { cat "$log" >&2; fails "check finds no model that runs on ONNX Runtime"; }
 
     # A life on a vehicle.
     echo '# edited' >>"$root/etc/umsicht/edge.toml"
@@ -197,7 +200,7 @@ try_edge() {
     expect "umsicht-edge: its configuration is still readable for root and the user alone" \
         test "$(inside stat -c '%U:%G %a' /etc/umsicht/edge.toml)" = "root:umsicht 640"
     rm -f "$root"/etc/umsicht/edge.toml.dpkg-*
-    inside deb-systemd-helper disable umsicht-edge.service >/dev/null
+    inside systemctl --quiet disable umsicht-edge.service
     expect "umsicht-edge: installs once more" apt --reinstall install /packages/newer.deb
     expect "umsicht-edge: who disabled the service finds it disabled" inside test ! -e /etc/systemd/system/multi-user.target.wants/umsicht-edge.service
     expect "umsicht-edge: is removed" apt remove umsicht-edge
@@ -229,8 +232,9 @@ try_central() {
     cp "$file" "$edge" "$root/packages/"
     expect "umsicht-central: installs" apt install "/packages/$(basename "$file")"
     installed_well central /var/lib/umsicht-central
-    expect "umsicht-central: makes its store where the service may write, and only there" \
-        as_umsicht umsicht central export --config /etc/umsicht/central.toml --out /dev/null
+    # On a port that is free for sure; this system's network is the same.
+    inside sed 's/^listen = .*/listen = "127.0.0.1:0"/' /etc/umsicht/central.toml >"$root/packages/central.toml"
+    as_umsicht timeout 8 umsicht central serve --config /packages/central.toml >"$log" 2>&1 || true
     expect "umsicht-central: the store is there" inside test -s /var/lib/umsicht-central/central.sqlite
 
     # Both on one machine is a mistake: the later one replaces the former, and the purge of one takes nothing from the other.

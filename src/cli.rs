@@ -105,6 +105,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if wrong { Failure::usage("").code } else { 0 });
         }
     };
+    #[cfg(feature = "edge")]
+    if let Err(error) = crate::edge::infer::telemetry::refuse() {
+        eprintln!("umsicht: cannot start anew without telemetry of ONNX Runtime: {error}; set ORT_DISABLE_TELEMETRY=1");
+        return ExitCode::from(Failure::unavailable("").code);
+    }
     start_logging(cli.log);
     match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,

@@ -134,10 +134,10 @@ fn check_tells_what_is_missing() {
     assert_eq!(output.status.code(), Some(69), "{text}");
     for expected in [
         "ok    config",
-        "ok    source    gives pictures of",
+        "ok    camera front   gives pictures of",
         "ok    gnss",
-        "warn  camera",
-        "model     road",
+        "warn  mounting front not measured",
+        "model          road",
         "FAIL  broker",
     ] {
         assert!(text.contains(expected), "{expected} is not in\n{text}");

@@ -48,8 +48,10 @@ fn the_manual_has_a_page_for_each_command() {
     command.build();
     let mut paths = vec![Vec::new()];
     collect(&command, &mut Vec::new(), &mut paths);
-    let wanted: BTreeSet<String> =
-        paths.iter().map(|path| format!("{}.1", [&["umsicht".to_owned()], path.as_slice()].concat().join("-"))).collect();
+    let wanted: BTreeSet<String> = paths
+        .iter()
+        .map(|path| format!("{}.1", [&["umsicht".to_owned()], path.as_slice()].concat().join("-")))
+        .collect();
     let folder = tempfile::tempdir().unwrap();
     let pages = folder.path().join("man1");
     let output = umsicht().args(["manual", "--out"]).arg(&pages).output().unwrap();

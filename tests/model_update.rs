@@ -477,7 +477,7 @@ fn a_technician_updates_and_rolls_back_by_hand() {
     let (code, text) = update(bundle);
     assert!(code == 0 && text.contains("version 12 is in place"), "{text}");
     let (_, text) = edge(&["check"], &config);
-    assert!(text.contains("bundle    version 12, on trial") && text.contains("road 2.0.0"), "{text}");
+    assert!(text.contains("bundle         version 12, on trial") && text.contains("road 2.0.0"), "{text}");
     let (code, text) = edge(&["rollback"], &config);
     assert!(code == 0 && text.contains("came with the program is in use instead of version 12"), "{text}");
     let (code, text) = update(bundle);

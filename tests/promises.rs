@@ -24,6 +24,7 @@ mod cli_help;
 mod coco_parity;
 mod config_errors;
 mod damaged_device;
+mod device_service;
 mod edge_replay;
 mod end_to_end;
 mod foreign_model;

@@ -16,6 +16,7 @@ from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--port", required=True)
+parser.add_argument("--pattern", default="ball", help="of videotestsrc; smpte shows enough not to count as covered")
 parser.add_argument("--size", default="160x120")
 parser.add_argument("--then-size", help="changes to this size after --then-after seconds, in the running stream")
 parser.add_argument("--then-after", type=float, default=2.0)
@@ -43,7 +44,7 @@ encoded = (
     else "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 threads=1 ! rtph264pay mtu=400 config-interval=-1"
 )
 launch = (
-    f"videotestsrc is-live=true pattern=ball ! capsfilter name=size caps={caps(arguments.size)} "
+    f"videotestsrc is-live=true pattern={arguments.pattern} ! capsfilter name=size caps={caps(arguments.size)} "
     f"! {encoded} ! identity name=pay0 drop-probability={arguments.lost_packets}"
 )
 if arguments.with_audio:

@@ -391,7 +391,7 @@ fn held_before_the_lens(path: &Path, board: &Board) -> Result<(Lens, usize), Fai
 }
 
 fn corners(image: &CameraImage, board: &Board) -> Result<Vec<ImagePoint>, BoardError> {
-    board::find(&Grey::from_rgb(image.unredacted()), board.columns, board.rows)
+    board::find(&Grey::of(image), board.columns, board.rows)
 }
 
 /// Pictures of a source, some time apart.

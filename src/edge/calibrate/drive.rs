@@ -53,7 +53,7 @@ impl DriveLines {
     pub fn look_at(&mut self, image: &CameraImage) -> Result<(), OtherSize> {
         check_size(&self.intrinsics, image)?;
         self.seen += 1;
-        let grey = Grey::from_rgb(image.unredacted());
+        let grey = Grey::of(image);
         let small = grey.reduced(grey.width / COMPARED_WIDTH_PX);
         if self.last.as_ref().is_some_and(|last| last.mean_difference(&small) < STANDSTILL_DIFFERENCE) {
             self.standing += 1;
@@ -68,5 +68,5 @@ impl DriveLines {
 /// The segments of one picture, longest first.
 #[must_use]
 pub fn segments_of(image: &CameraImage) -> Vec<Segment> {
-    segments(&Grey::from_rgb(image.unredacted()))
+    segments(&Grey::of(image))
 }

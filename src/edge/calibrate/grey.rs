@@ -2,7 +2,7 @@
 //!
 //! Coordinates as in `edge::camera`: origin at the outer corner of the top left pixel, so a pixel's middle is at +0.5.
 
-use image::RgbImage;
+use crate::edge::frame::CameraImage;
 
 #[derive(Debug, Clone)]
 pub struct Grey {
@@ -13,12 +13,13 @@ pub struct Grey {
 }
 
 impl Grey {
-    /// Brightness as ITU-R BT.601 weighs the colours.
+    /// Of what a camera saw; it serves to measure the camera, and is neither kept nor sent.
     #[must_use]
-    pub fn from_rgb(picture: &RgbImage) -> Self {
-        let weigh = |p: &[u8]| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2]);
-        let values = picture.as_raw().chunks_exact(3).map(weigh).collect();
-        Self { width: picture.width() as usize, height: picture.height() as usize, values }
+    pub fn of(image: &CameraImage) -> Self {
+        let (width, height) = (image.width_px(), image.height_px());
+        let rows = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+        let values = rows.map(|(x, y)| f32::from(image.luma_at(x, y))).collect();
+        Self { width: width as usize, height: height as usize, values }
     }
 
     /// The value of the nearest pixel that there is.

@@ -5,11 +5,12 @@
 
 use image::{Rgb, RgbImage};
 
+use crate::edge::anonymise::coarse;
 use crate::edge::camera::{Camera, GroundPoint, ImagePoint};
 use crate::edge::frame::CameraImage;
 
 /// A plate 5 m ahead is about 12 of these columns wide and 3 high, through a lens of 65°.
-pub const BACKDROP_WIDTH_PX: u32 = 160;
+const BACKDROP_WIDTH_PX: u32 = 160;
 const MAX_WIDTH_PX: f64 = 1280.0;
 const GRID: Rgb<u8> = Rgb([255, 220, 0]);
 const HORIZON: Rgb<u8> = Rgb([0, 255, 255]);
@@ -81,7 +82,7 @@ pub fn drawn(camera: &Camera, image: &CameraImage, marked: &[(ImagePoint, ImageP
 
 impl Canvas {
     fn backdrop(&mut self, image: &CameraImage) {
-        let coarse = coarse(image.unredacted());
+        let coarse = coarse(image, BACKDROP_WIDTH_PX);
         let per_pixel = f64::from(coarse.width()) / f64::from(image.width_px()) / self.scale;
         for (x, y, pixel) in self.pixels.enumerate_pixels_mut() {
             let row = (f64::from(y) - self.above) * per_pixel;
@@ -148,26 +149,6 @@ impl Canvas {
             x += 8.0;
         }
     }
-}
-
-/// The mean colours of a grid with [`BACKDROP_WIDTH_PX`] columns; of a smaller picture no more than a quarter of its columns.
-fn coarse(pixels: &RgbImage) -> RgbImage {
-    let width = BACKDROP_WIDTH_PX.min((pixels.width() / 4).max(1));
-    let height = (pixels.height() * width / pixels.width().max(1)).max(1);
-    RgbImage::from_fn(width, height, |x, y| {
-        let span = |k: u32, of: u32, parts: u32| (k * of / parts, ((k + 1) * of / parts).max(k * of / parts + 1));
-        let ((x0, x1), (y0, y1)) = (span(x, pixels.width(), width), span(y, pixels.height(), height));
-        let mut sum = [0_u32; 3];
-        for py in y0..y1.min(pixels.height()) {
-            for px in x0..x1.min(pixels.width()) {
-                for (s, v) in sum.iter_mut().zip(pixels.get_pixel(px, py).0) {
-                    *s += u32::from(v);
-                }
-            }
-        }
-        let count = ((x1 - x0) * (y1 - y0)).max(1);
-        Rgb(sum.map(|s| (s / count) as u8))
-    })
 }
 
 #[cfg(test)]

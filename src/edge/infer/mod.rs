@@ -13,6 +13,7 @@ pub mod probe;
 pub mod provider;
 #[cfg(any(feature = "ort", feature = "tract"))]
 mod signature;
+pub mod telemetry;
 #[cfg(feature = "tract")]
 mod tract;
 
