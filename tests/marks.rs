@@ -227,7 +227,8 @@ async fn a_mark_goes_at_once_beside_a_camera_and_none_from_a_privacy_zone() {
     let (_seeing, secret) = tokio::task::spawn_blocking(move || {
         let secret = Device::start(port, no_camera, "[recording]\nprivacy_zones_file = \"zones.geojson\"\n");
         let seeing = Device::start(port, pictures, "");
-        (seeing.mark(), secret.mark());
+        seeing.mark();
+        secret.mark();
         secret.until_marks(0, 1);
         (seeing, secret)
     })

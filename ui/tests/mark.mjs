@@ -41,6 +41,11 @@ try {
   const off = Math.abs(sign.x + sign.width / 2 - (map.x + map.width / 2));
   assert.ok(off < map.width / 4, `the place is in the middle of the map, not ${off} px beside it`);
   if (process.env.UMSICHT_SCREENSHOT) await page.screenshot({ path: process.env.UMSICHT_SCREENSHOT });
+  await page.setViewportSize({ width: 390, height: 844 });
+  const cut = await page.$eval("#dangers .danger-what", (text) => text.scrollWidth > text.clientWidth || text.scrollHeight > text.clientHeight + 2);
+  assert.ok(!cut && (await page.evaluate(() => document.documentElement.scrollWidth)) <= 390, "on a phone nothing is cut off");
+  if (process.env.UMSICHT_SCREENSHOT) await page.screenshot({ path: `${process.env.UMSICHT_SCREENSHOT}.phone.png` });
+  await page.setViewportSize({ width: 1440, height: 900 });
   await page.click("[data-language=en]");
   assert.equal(await words(".danger-what"), "Danger Marked by the driver, Bahnhofstraße");
   assert.match(await words(".danger-facts"), /^place to about 7 m, reported in (this hour|the hour before)$/);
