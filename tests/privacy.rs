@@ -82,6 +82,10 @@ fn sources() -> Vec<(PathBuf, String)> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("source folders are readable") {
             let path = entry.expect("directory entries are readable").path();
+            // Unit tests in files of their own, as those at the end of a file.
+            if path.file_stem().is_some_and(|name| name == "tests") {
+                continue;
+            }
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == "rs") {

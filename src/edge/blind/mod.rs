@@ -8,8 +8,6 @@ mod focus;
 mod look;
 mod moved;
 mod policy;
-#[cfg(all(test, feature = "gstreamer"))]
-mod real;
 mod scene;
 mod still;
 #[cfg(test)]

@@ -106,7 +106,7 @@ pub(super) fn add(counter: &AtomicU64, count: u64) {
 /// What the judging thread does next.
 pub(super) enum Step {
     /// The frame of a camera, by its place in the list.
-    Judge(usize, Frame),
+    Judge(usize, Box<Frame>),
     /// Nothing waits: time to look around. Comes about ten times a second.
     LookAround,
 }
@@ -136,7 +136,7 @@ pub(super) fn feed<E>(
                 break Ok(());
             }
             let next = match slots.take() {
-                Taken::Item(place, frame) => Step::Judge(place, frame),
+                Taken::Item(place, frame) => Step::Judge(place, Box::new(frame)),
                 Taken::NotYet => Step::LookAround,
                 Taken::Ended => break Ok(()),
             };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use image::RgbImage;
 use time::macros::datetime;
 
-use super::*;
+use super::super::*;
 use crate::edge::frame::CameraImage;
 use crate::edge::source::{self, SourceConfig};
 use crate::schema::blind::BlindReason;
