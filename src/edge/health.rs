@@ -113,14 +113,15 @@ impl Parts {
     fn position(&self) -> PositionStatus {
         let Some(positions) = self.position.get() else { return PositionStatus::default() };
         let status = position_status(&positions.state());
-        let count = |count: fn(&Counters) -> &AtomicU64| {
-            self.counters.get().map_or(0, |counters| count(counters).load(Ordering::Relaxed))
-        };
         PositionStatus {
-            bridged: count(|counters| &counters.frames_bridged),
-            frames_without_fix: count(|counters| &counters.frames_without_fix),
+            bridged: self.count(|counters| &counters.frames_bridged),
+            frames_without_fix: self.count(|counters| &counters.frames_without_fix),
             ..status
         }
+    }
+
+    fn count(&self, counter: fn(&Counters) -> &AtomicU64) -> u64 {
+        self.counters.get().map_or(0, |counters| counter(counters).load(Ordering::Relaxed))
     }
 
     fn recording(&self) -> RecordingStatus {
@@ -239,8 +240,9 @@ impl Health {
             link: link.map(Into::into).unwrap_or_default(),
             machine: parts.machine(self.spool.folder()),
             watchdog: parts.watchdog.get().map(|watchdog| watchdog.status()).unwrap_or_default(),
-            marks: inputs.map_or(0, |inputs| inputs.marks.taken()),
-            marks_refused: inputs.map_or(0, |inputs| inputs.marks.refused()),
+            marks: parts.count(|counters| &counters.marks),
+            marks_refused: inputs.map_or(0, |inputs| inputs.marks.refused())
+                + parts.count(|counters| &counters.marks_not_reported),
             last_reload: parts
                 .last_reload
                 .get()

@@ -91,6 +91,10 @@ pub struct Counters {
     pub pictures_with_somebody: AtomicU64,
     /// Sightings without a picture, because the privacy model could not look at it.
     pub pictures_nobody_looked_at: AtomicU64,
+    /// The driver's marks that were reported.
+    pub marks: AtomicU64,
+    /// Marks that could not be placed, or must not be.
+    pub marks_not_reported: AtomicU64,
     /// Committed.
     pub events: AtomicU64,
 }
