@@ -17,7 +17,7 @@ use umsicht::edge::infer::BackendChoice;
 use umsicht::edge::judge::road::RoadJudgeConfig;
 use umsicht::edge::mask::Guard;
 use umsicht::edge::pass::Pass;
-use umsicht::edge::pipeline::{CameraFeed, Outbox, Playback, RoadPipeline};
+use umsicht::edge::pipeline::{Bounds, CameraFeed, Outbox, Playback, RoadPipeline};
 use umsicht::edge::report::PassId;
 use umsicht::edge::source::images::{ImageSequence, Timing};
 use umsicht::edge::source::{CapturedImage, FrameSource, SourceError};
@@ -66,7 +66,7 @@ pub fn pipeline(out: &Path, updates: Option<Arc<Updater>>) -> RoadPipeline<'stat
         guard,
         updates,
         shadow: None,
-        may_record: Box::new(|_| true),
+        bounds: Bounds::none(),
         live: None,
         outbox: Outbox::lines(out).unwrap(),
         observer: Box::new(|_, _| {}),

@@ -22,7 +22,7 @@ use umsicht::edge::infer::{BackendChoice, BackendSettings};
 use umsicht::edge::judge::road::RoadJudgeConfig;
 use umsicht::edge::mask::Guard;
 use umsicht::edge::pass::Pass;
-use umsicht::edge::pipeline::{CameraFeed, Outbox, Playback, RoadPipeline};
+use umsicht::edge::pipeline::{Bounds, CameraFeed, Outbox, Playback, RoadPipeline};
 use umsicht::edge::publish::{BrokerConfig, Publisher, delivered};
 use umsicht::edge::report::PassId;
 use umsicht::edge::spool::{Part, Spool};
@@ -222,7 +222,7 @@ fn pipeline(outbox: Outbox) -> RoadPipeline<'static> {
         detector: Detector::open(&root.join("models"), "road", BackendChoice::Tract).unwrap(),
         updates: None,
         shadow: None,
-        may_record: Box::new(|_| true),
+        bounds: Bounds::none(),
         live: None,
         outbox,
         observer: Box::new(|_, _| {}),

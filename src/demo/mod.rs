@@ -29,7 +29,7 @@ use crate::edge::infer::BackendSettings;
 use crate::edge::judge::road::RoadJudgeConfig;
 use crate::edge::mask::Guard;
 use crate::edge::pass::Pass;
-use crate::edge::pipeline::{CameraFeed, Counters, Outbox, Playback, RoadPipeline};
+use crate::edge::pipeline::{Bounds, CameraFeed, Counters, Outbox, Playback, RoadPipeline};
 use crate::edge::publish::{BrokerConfig, Publisher};
 use crate::edge::report::PassId;
 use crate::edge::source::settings::FramePolicy;
@@ -151,7 +151,7 @@ async fn demo(command: Command) -> Result<(), Failure> {
                 guard,
                 updates: None,
                 shadow: None,
-                may_record: Box::new(|_| true),
+                bounds: Bounds::none(),
                 live: None,
                 outbox: Outbox::spool(spool),
                 observer: observer(seen),

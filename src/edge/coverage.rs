@@ -40,6 +40,8 @@ const SURELY_BEYOND_METRES: f64 = 15.0;
 const TURN_DEGREES: f64 = 45.0;
 /// Two looks within so long say what lies between them, if it is not too far.
 const MAX_LOOK_GAP_SECONDS: f64 = 3.0;
+/// Looks of several cameras, and of the time when no frame came, are out of order by no more than this.
+const LATE_LOOKS: time::Duration = time::Duration::seconds(2);
 /// After a longer outage nobody knows which way was taken.
 const MAX_OUTAGE_SECONDS: f64 = 30.0;
 /// The way between two fixes may differ so much from what their speeds lead to expect, and by so many metres beside it.
@@ -207,7 +209,8 @@ impl Coverage {
         let mut done = Vec::new();
         let was_lost = std::mem::take(&mut self.was_lost);
         match self.last {
-            Some(last) if fix.at == last.at => return done,
+            // Cameras differ in latency: a look of a little before adds nothing to what was looked at since.
+            Some(last) if fix.at <= last.at && last.at - fix.at <= LATE_LOOKS => return done,
             Some(last) if is_standing(&last, fix) => {
                 // The receiver wanders, the vehicle does not.
                 self.last = Some(Fix { position: last.position, ..*fix });

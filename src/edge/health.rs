@@ -107,7 +107,7 @@ impl Parts {
     /// `None` where cameras are not watched.
     fn blind(&self) -> Option<Vec<DeviceBlind>> {
         let cameras = self.cameras.get()?;
-        Some(cameras.iter().filter_map(|camera| camera.sight.as_ref()?.blind()).collect())
+        Some(cameras.iter().filter_map(|camera| camera.sight.as_ref()?.told()).collect())
     }
 
     fn position(&self) -> PositionStatus {
@@ -212,9 +212,18 @@ pub struct Health {
     pub batching: Batching,
     pub started: Instant,
     pub parts: Arc<Parts>,
+    /// What [`Health::look`] saw last.
+    pub seen: Mutex<Option<DeviceHealth>>,
 }
 
 impl Health {
+    /// Gathers everything, and keeps what the town is told until the next look.
+    pub fn look(&self) -> DeviceStatus {
+        let status = self.status();
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.told_of(&status));
+        status
+    }
+
     #[must_use]
     pub fn status(&self) -> DeviceStatus {
         let parts = &self.parts;
@@ -253,7 +262,11 @@ impl Health {
     /// What the town is told. A part that is not there says nothing, where zeros would be taken for trouble.
     #[must_use]
     pub fn told(&self) -> DeviceHealth {
-        let (parts, told) = (&self.parts, self.status().health());
+        self.told_of(&self.status())
+    }
+
+    fn told_of(&self, status: &DeviceStatus) -> DeviceHealth {
+        let (parts, told) = (&self.parts, status.health());
         DeviceHealth {
             blind: parts.blind(),
             position: told.position.filter(|_| parts.position.get().is_some()),
@@ -264,11 +277,15 @@ impl Health {
         }
     }
 
-    /// What the publisher sends once a minute.
+    /// What the publisher sends once a minute: what was seen last, so that nothing it waits for can hang. Blind cameras are as
+    /// they are by now: an older state would take back an event that was just sent.
     #[must_use]
     pub fn source(self: &Arc<Self>) -> HealthSource {
         let health = Arc::clone(self);
-        Box::new(move || health.told())
+        Box::new(move || {
+            let seen = health.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            seen.map_or_else(|| health.told(), |seen| DeviceHealth { blind: health.parts.blind(), ..seen })
+        })
     }
 }
 
@@ -277,7 +294,7 @@ impl Health {
 pub fn health(spool: &Arc<Spool>, batching: Batching, parts: &Arc<Parts>) -> HealthSource {
     let (site, device) = (String::new(), String::new());
     let (spool, parts) = (Arc::clone(spool), Arc::clone(parts));
-    Arc::new(Health { site, device, spool, batching, started: Instant::now(), parts }).source()
+    Arc::new(Health { site, device, spool, batching, started: Instant::now(), parts, seen: Mutex::default() }).source()
 }
 
 #[cfg(test)]

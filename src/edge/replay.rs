@@ -19,7 +19,7 @@ use crate::edge::infer::BackendSettings;
 use crate::edge::judge::road::RoadJudgeConfig;
 use crate::edge::mask::{Guard, NoPicture};
 use crate::edge::pass::Pass;
-use crate::edge::pipeline::{CameraFeed, Counters, Outbox, OutboxError, PipelineError, Playback, RoadPipeline};
+use crate::edge::pipeline::{Bounds, CameraFeed, Counters, Outbox, OutboxError, PipelineError, Playback, RoadPipeline};
 use crate::edge::report::PassId;
 use crate::edge::source::images::Timing;
 use crate::edge::source::{self, SourceConfig};
@@ -109,7 +109,7 @@ impl Replay {
             guard: Guard::open(&setting.models, &setting.backend),
             updates: None,
             shadow: None,
-            may_record: Box::new(|_| true),
+            bounds: Bounds::none(),
             live: None,
             outbox: Outbox::lines(&self.out).map_err(PipelineError::from)?,
             observer: Box::new(observer),

@@ -62,6 +62,8 @@ impl fmt::Debug for PassId {
 
 /// Coming back to a cell after so long is another visit, and running again after so long another pass.
 pub const ABSENCE: Duration = Duration::from_secs(30);
+/// Longer than anything that was seen in a cell waits to be told.
+const VISITS_KEPT: time::Duration = time::Duration::minutes(10);
 /// For so long after a restart the vehicle may still stand before what was reported until then.
 const STILL_THERE: Duration = Duration::from_secs(120);
 /// So far apart may two runs place the same thing, beyond half its length.
@@ -306,6 +308,8 @@ impl Reporter {
     }
 
     fn tag(&mut self, cell: Cell, at: OffsetDateTime) -> PassTag {
+        // All cells of a pass with their times would be a track.
+        self.visits.retain(|_, visit| (at - visit.last_at).abs() < VISITS_KEPT);
         let visit = self.visits.entry(cell).or_insert(Visit { began_at: at, last_at: at });
         if at - visit.last_at >= ABSENCE {
             visit.began_at = at;

@@ -26,7 +26,7 @@ use crate::edge::infer::{BackendSettings, InferError, Tensor, open_backend};
 use crate::edge::judge::road::RoadJudgeConfig;
 use crate::edge::mask::Guard;
 use crate::edge::pass::Pass;
-use crate::edge::pipeline::{CameraFeed, Counters, Outbox, PipelineError, Playback, RoadPipeline};
+use crate::edge::pipeline::{Bounds, CameraFeed, Counters, Outbox, PipelineError, Playback, RoadPipeline};
 use crate::edge::report::PassId;
 use crate::edge::source::{self, SourceConfig};
 use crate::failure::Failure;
@@ -216,7 +216,7 @@ fn pipeline(job: &Job) -> Result<Measured, Failure> {
         guard: Guard::AllowListOnly,
         updates: None,
         shadow: None,
-        may_record: Box::new(|_| true),
+        bounds: Bounds::none(),
         live: None,
         outbox: Outbox::lines(out.path()).map_err(PipelineError::from)?,
         observer: Box::new(|_, _| {

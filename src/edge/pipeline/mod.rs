@@ -2,6 +2,7 @@
 //!
 //! The calling thread judges; one more per camera reads its source. All are plain threads: nothing here waits for the network.
 
+mod bounds;
 mod drafts;
 mod driven;
 mod feed;
@@ -11,7 +12,8 @@ mod road;
 pub mod sight;
 mod slot;
 
+pub use self::bounds::Bounds;
 pub use self::driven::IsWet;
 pub use self::feed::{CameraCounters, Counters, FixAt, Pace, Playback};
 pub use self::outbox::{Outbox, OutboxError};
-pub use self::road::{CameraFeed, Live, MayRecord, Observer, PipelineError, RoadPipeline, damage_classes, road_judge};
+pub use self::road::{CameraFeed, Live, Observer, PipelineError, RoadPipeline, damage_classes, road_judge};

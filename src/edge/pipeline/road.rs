@@ -26,7 +26,7 @@ use crate::edge::pipeline::driven::{Driven, IsWet};
 use crate::edge::pipeline::feed::{FixAt, Reader, Step, add, feed};
 use crate::edge::pipeline::marks;
 use crate::edge::pipeline::sight::Sight;
-use crate::edge::pipeline::{CameraCounters, Counters, Outbox, OutboxError, Pace, Playback};
+use crate::edge::pipeline::{Bounds, CameraCounters, Counters, Outbox, OutboxError, Pace, Playback};
 use crate::edge::report::Reporter;
 use crate::edge::shadow::Shadow;
 use crate::edge::source::{FrameSource, SourceError};
@@ -39,9 +39,6 @@ use crate::schema::topic::TopicName;
 
 /// Sees every frame that was judged, with its detections.
 pub type Observer<'o> = Box<dyn FnMut(&Frame, &[(DamageClass, Detection)]) + 'o>;
-
-/// The switch that stops recording and the zones where nothing is recorded.
-pub type MayRecord<'o> = Box<dyn Fn(Option<&Fix>) -> bool + 'o>;
 
 /// A receiver's interval and its latency are no outage.
 const BRIDGED_MILLIS: u32 = 1500;
@@ -93,8 +90,7 @@ pub struct RoadPipeline<'o> {
     pub updates: Option<Arc<Updater>>,
     /// Sees some frames too and only counts.
     pub shadow: Option<Shadow>,
-    /// Whether a frame with this fix, or without one, may be judged at all.
-    pub may_record: MayRecord<'o>,
+    pub bounds: Bounds,
     /// `None` for a recording: nobody is told of its cameras and of the way that was driven.
     pub live: Option<Live>,
     pub outbox: Outbox,
@@ -253,7 +249,7 @@ impl RoadPipeline<'_> {
                 Step::Judge(place, frame) => self.judge(&mut eyes, place, &frame, &mut classes, driven.as_mut())?,
                 Step::LookAround => match (&clock, &mut driven) {
                     (Some(clock), Some(driven)) => {
-                        let may_record = |fix: Option<&Fix>| (self.may_record)(fix);
+                        let may_record = |fix: Option<&Fix>| self.bounds.may_record(fix);
                         driven.pass_time(Instant::now(), || fix_at(clock.now()), may_record)
                     }
                     _ => Vec::new(),
@@ -261,7 +257,7 @@ impl RoadPipeline<'_> {
             };
             self.report_coverage(&mut eyes, &stretches)?;
             self.report_marks(made.as_mut(), fix_at)?;
-            clock.as_ref().map_or(Ok(()), |clock| self.report_sight(&eyes, clock.as_ref()))
+            self.report_sight(&eyes, clock.as_deref(), fix_at)
         })?;
         for eye in &mut eyes {
             self.finish(eye)?;
@@ -269,6 +265,7 @@ impl RoadPipeline<'_> {
         let stretches = driven.map(|mut driven| driven.finish()).unwrap_or_default();
         self.report_coverage(&mut eyes, &stretches)?;
         self.report_marks(made.as_mut(), fix_at)?;
+        self.report_sight(&eyes, clock.as_deref(), fix_at)?;
         add(&counters.events, self.outbox.finish()?.len() as u64);
         Ok(read.into_iter().collect::<Result<(), _>>()?)
     }
@@ -282,8 +279,10 @@ impl RoadPipeline<'_> {
         classes: &mut Vec<DamageClass>,
         mut driven: Option<&mut Driven>,
     ) -> Result<Vec<Stretch>, PipelineError> {
-        if !(self.may_record)(frame.fix.as_ref()) {
+        if !self.bounds.may_record(frame.fix.as_ref()) {
             add(&self.counters.frames_not_recorded, 1);
+            // What was in sight until now is not looked at again.
+            self.finish(&mut eyes[place])?;
             driven.into_iter().for_each(|driven| driven.not_recorded(Instant::now()));
             return Ok(Vec::new());
         }
@@ -388,11 +387,19 @@ impl RoadPipeline<'_> {
         Ok(classes)
     }
 
-    /// Cameras that have gone blind or see again: at once, and exactly timed.
-    fn report_sight(&mut self, eyes: &[Eye], clock: &dyn Clock) -> Result<(), PipelineError> {
-        let news = eyes.iter().filter_map(|eye| eye.sight.as_ref()).flat_map(|sight| sight.pass_time());
-        let drafts: Vec<Draft> = news.map(|data| device_draft(&self.site, data, clock.now())).collect();
-        if !drafts.is_empty() {
+    /// Cameras that have gone blind or see again: at once, and exactly timed. What a disk did not take before is tried again.
+    fn report_sight(
+        &mut self,
+        eyes: &[Eye],
+        clock: Option<&dyn Clock>,
+        fix_at: &FixAt<'_>,
+    ) -> Result<(), PipelineError> {
+        let Some(clock) = clock else { return Ok(()) };
+        let now = clock.now();
+        let may_tell = self.bounds.may_tell_of_itself(fix_at(now).as_ref());
+        let news = eyes.iter().filter_map(|eye| eye.sight.as_ref()?.pass_time(may_tell));
+        let drafts: Vec<Draft> = news.map(|data| device_draft(&self.site, data, now)).collect();
+        if !drafts.is_empty() || !self.outbox.is_empty() {
             add(&self.counters.events, self.outbox.commit(drafts)?.len() as u64);
         }
         Ok(())
@@ -407,7 +414,7 @@ impl RoadPipeline<'_> {
         let Some(made) = made else { return Ok(()) };
         let mut drafts = Vec::new();
         for mark in marks::made(made) {
-            match marks::place(mark, fix_at, &self.may_record, self.simulated) {
+            match marks::place(mark, fix_at, |fix| self.bounds.may_record(fix), self.simulated) {
                 Ok(placed) => drafts.push(mark_draft(&self.site, placed, mark.at)),
                 Err(why) => {
                     tracing::warn!("a mark of the driver is not reported: {why}");
@@ -444,6 +451,8 @@ impl RoadPipeline<'_> {
     ) -> Result<(), PipelineError> {
         let Some(judging) = &mut eye.judging else { return Ok(()) };
         judging.last_frame_at = frame_at;
+        let may_tell = |sighting: &Sighting| self.bounds.may_tell_of(sighting.position, &sighting.position_covariance);
+        let sightings: Vec<Sighting> = sightings.into_iter().filter(may_tell).collect();
         add(&self.counters.sightings, sightings.len() as u64);
         let without =
             |why| sightings.iter().filter(|sighting| sighting.picture.as_ref().err() == Some(&why)).count() as u64;

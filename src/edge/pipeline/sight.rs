@@ -1,6 +1,6 @@
 //! Whether a camera sees: its thread looks at its pictures, the judging thread at the time, and whoever asks is told.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
@@ -17,16 +17,18 @@ const UNKNOWN_LUMA: f64 = 255.0;
 pub struct Sight {
     camera: String,
     clock: Arc<dyn Clock>,
-    started: Instant,
+    /// When it was first asked: until models are loaded nobody fetches pictures.
+    started: OnceLock<Instant>,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
     watch: BlindWatch,
-    /// Not yet told to anybody.
-    news: Vec<EventData>,
-    /// Told last and still so.
     blind: Option<DeviceBlind>,
+    /// What the town knows.
+    told: Option<DeviceBlind>,
+    /// Something may have changed while nothing could be told.
+    was_hushed: bool,
     mean_luma: f64,
 }
 
@@ -35,13 +37,13 @@ impl Sight {
     #[must_use]
     pub fn new(camera: &str, policy: BlindPolicy, reference: Option<&Reference>, clock: Arc<dyn Clock>) -> Self {
         let watch = BlindWatch::with_reference(policy, reference);
-        let inner = Inner { watch, news: Vec::new(), blind: None, mean_luma: UNKNOWN_LUMA };
-        Self { camera: camera.to_owned(), clock, started: Instant::now(), inner: Mutex::new(inner) }
+        let inner = Inner { watch, blind: None, told: None, was_hushed: false, mean_luma: UNKNOWN_LUMA };
+        Self { camera: camera.to_owned(), clock, started: OnceLock::new(), inner: Mutex::new(inner) }
     }
 
     /// A picture has come. A few in a second are looked at.
     pub fn see(&self, image: &CameraImage) {
-        let at = self.started.elapsed();
+        let at = self.elapsed();
         if !self.lock().watch.wants(at) {
             return;
         }
@@ -53,18 +55,41 @@ impl Sight {
         self.note(&mut inner, change, at);
     }
 
-    /// Time has passed; what has changed since the last call.
-    pub fn pass_time(&self) -> Vec<EventData> {
-        let at = self.started.elapsed();
+    /// Time has passed; what the town has to be told, where it may be told anything.
+    pub fn pass_time(&self, may_tell: bool) -> Option<EventData> {
+        let at = self.elapsed();
         let mut inner = self.lock();
         let change = inner.watch.tick(at);
         self.note(&mut inner, change, at);
-        std::mem::take(&mut inner.news)
+        if !may_tell {
+            inner.was_hushed = true;
+            return None;
+        }
+        let was_hushed = std::mem::take(&mut inner.was_hushed);
+        let reason = |blind: &Option<DeviceBlind>| blind.as_ref().map(|blind| blind.reason);
+        if reason(&inner.told) == reason(&inner.blind) {
+            return None;
+        }
+        // Since when, while nothing may be told, is nobody's business.
+        let blind = inner.blind.clone().map(|blind| if was_hushed { self.since_now(blind) } else { blind });
+        match (std::mem::replace(&mut inner.told, blind.clone()), blind) {
+            (_, Some(blind)) => Some(EventData::DeviceBlind(blind)),
+            (Some(told), None) => {
+                let seconds = (self.clock.now() - told.since).whole_seconds();
+                Some(EventData::DeviceRecovered(DeviceRecovered {
+                    camera: told.camera,
+                    reason: told.reason,
+                    blind_seconds: u64::try_from(seconds).unwrap_or(0),
+                }))
+            }
+            (None, None) => None,
+        }
     }
 
+    /// What the town knows: for health, which must say nothing else.
     #[must_use]
-    pub fn blind(&self) -> Option<DeviceBlind> {
-        self.lock().blind.clone()
+    pub fn told(&self) -> Option<DeviceBlind> {
+        self.lock().told.clone()
     }
 
     /// Why the camera sees nothing, and how bright its last picture was.
@@ -85,22 +110,22 @@ impl Sight {
         let camera = self.camera.clone();
         match change {
             Change::Blind { reason, since } => {
-                let blind = DeviceBlind { camera, reason, since: self.time_of(since, at) };
                 tracing::warn!(camera = self.camera, "blind: {reason}");
-                inner.blind = Some(blind.clone());
-                inner.news.push(EventData::DeviceBlind(blind));
+                inner.blind = Some(DeviceBlind { camera, reason, since: self.time_of(since, at) });
             }
             Change::Recovered { after } => {
-                let Some(blind) = inner.blind.take() else { return };
                 tracing::info!(camera = self.camera, seconds = after.as_secs(), "sees again");
-                let blind_seconds = after.as_secs();
-                inner.news.push(EventData::DeviceRecovered(DeviceRecovered {
-                    camera,
-                    reason: blind.reason,
-                    blind_seconds,
-                }));
+                inner.blind = None;
             }
         }
+    }
+
+    fn since_now(&self, blind: DeviceBlind) -> DeviceBlind {
+        DeviceBlind { since: self.clock.now(), ..blind }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.started.get_or_init(Instant::now).elapsed()
     }
 
     fn time_of(&self, moment: Duration, now: Duration) -> OffsetDateTime {
@@ -109,5 +134,41 @@ impl Sight {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::clock::SimulatedClock;
+    use crate::edge::blind::Place;
+
+    /// A camera that gives no picture, and is called blind at once.
+    fn away() -> (Sight, Arc<SimulatedClock>) {
+        let policy = BlindPolicy { start_up: Duration::ZERO, ..BlindPolicy::new(Place::Road) };
+        let clock = Arc::new(SimulatedClock::starting_at(datetime!(2026-03-17 09:30 UTC)));
+        (Sight::new("front", policy, None, clock.clone()), clock)
+    }
+
+    #[test]
+    fn it_is_told_once_and_health_says_the_same() {
+        let (sight, _) = away();
+        assert_eq!(sight.told(), None);
+        let Some(EventData::DeviceBlind(blind)) = sight.pass_time(true) else { panic!("it is blind") };
+        assert_eq!((blind.camera.as_str(), blind.reason), ("front", BlindReason::NoFrames));
+        assert_eq!(sight.pass_time(true), None);
+        assert_eq!(sight.told(), Some(blind));
+    }
+
+    #[test]
+    fn while_nothing_may_be_told_nothing_is_and_later_it_is_not_told_since_when() {
+        let (sight, clock) = away();
+        assert_eq!((sight.pass_time(false), sight.told()), (None, None));
+        assert_eq!(sight.now().0, Some(BlindReason::NoFrames), "who stands before the device may know");
+        clock.advance(Duration::from_secs(600));
+        let Some(EventData::DeviceBlind(blind)) = sight.pass_time(true) else { panic!("it is blind") };
+        assert_eq!(blind.since, clock.now());
     }
 }

@@ -37,10 +37,15 @@ impl Quiet {
         spool.evicted = kept.spool.evicted.clone();
         said.delivery.waiting = kept.delivery.waiting;
         said.shadow.clone_from(&kept.shadow);
+        // While a picture of something is made, frames are dropped.
+        for (name, camera) in &mut said.cameras {
+            camera.dropped = kept.cameras.get(name).map_or(0, |kept| kept.dropped);
+        }
         // Each event is written to the disk, and each tunnel is a place.
         if let (Some(machine), Some(kept)) = (&mut said.machine, &kept.machine) {
             machine.written_today_bytes = kept.written_today_bytes;
             machine.disk_free_bytes = kept.disk_free_bytes;
+            machine.memory_bytes = kept.memory_bytes;
         }
         if let (Some(position), Some(kept)) = (&mut said.position, &kept.position) {
             position.bridged = kept.bridged;

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::edge::blind::Reference;
 use crate::edge::config::{CameraConfig, EdgeConfig};
 use crate::edge::device_clock::DeviceClock;
-use crate::edge::fix::{Fix, Positions};
+use crate::edge::fix::Positions;
 use crate::edge::health::{CameraPart, Health, Inputs, Parts, Rate};
 use crate::edge::judge::road::RoadJudgeConfig;
 use crate::edge::local::{Local, LocalParts};
@@ -24,19 +25,19 @@ use crate::edge::machine::FlashMeter;
 use crate::edge::pass::Pass;
 use crate::edge::pipeline::sight::Sight;
 use crate::edge::pipeline::{
-    CameraCounters, CameraFeed, Counters, Live, MayRecord, Outbox, Pace, PipelineError, Playback, RoadPipeline,
+    Bounds, CameraCounters, CameraFeed, Counters, Live, Outbox, Pace, PipelineError, Playback, RoadPipeline,
 };
 use crate::edge::publish::{Command, PublishStats, Publisher, delivered};
 use crate::edge::report::PassId;
+use crate::edge::run::looks::Looks;
 use crate::edge::run::pulse::{Pulse, Watched};
 use crate::edge::run::wish::{Wish, Wishes, ask};
 use crate::edge::shadow::Shadow;
 use crate::edge::source::state::CameraState;
 use crate::edge::source::{FrameSource, SourceConfig, open_live};
-use crate::edge::spool::{Spool, SpoolError};
-use crate::edge::status::{CameraStatus, DeviceStatus};
+use crate::edge::spool::{Recovery, Spool, SpoolError, SpoolSettings};
 use crate::edge::update::{self, Updater, Watch, service};
-use crate::edge::vehicle::{Mark, Marks, Recording, Vehicle};
+use crate::edge::vehicle::{Level, Mark, Marks, Recording, Vehicle};
 use crate::edge::watchdog::Watchdog;
 use crate::edge::zones::Zones;
 use crate::failure::Failure;
@@ -48,10 +49,9 @@ const SHORT_FAREWELL: Duration = Duration::from_secs(4);
 /// Commands that may wait while one is carried out. Each may be a bundle of models, in memory.
 const COMMANDS: usize = 2;
 const MARKS: usize = 16;
-/// So often the device looks at itself, for sums over a day and rates over a minute.
-const SELF_LOOK: Duration = Duration::from_secs(10);
-/// In looks: so often it is kept how cameras usually look.
-const KEEP_VIEWS_EVERY: u32 = 60;
+/// What is being answered at the end may be finished for so long.
+const LOCAL_FAREWELL: Duration = Duration::from_millis(1500);
+const SPOOL_IN_USE: Duration = Duration::from_secs(3);
 
 impl From<SpoolError> for Failure {
     fn from(error: SpoolError) -> Self {
@@ -71,13 +71,13 @@ struct Opened<'c> {
 
 /// Everything around the judging that lives as long as one run.
 struct Surroundings {
-    handle: tokio::runtime::Handle,
     health: Arc<Health>,
     parts: Arc<Parts>,
     clock: Arc<DeviceClock>,
     recording: Arc<Recording>,
     vehicle: Vehicle,
     stop: Arc<AtomicBool>,
+    local: Option<JoinHandle<()>>,
 }
 
 /// What people ask of one run while it goes on.
@@ -94,11 +94,12 @@ pub(super) fn run(
     wishes: &Wishes,
     watchdog: &Arc<Watchdog>,
     pulse: &Pulse,
+    is_off_by_hand: &mut bool,
 ) -> Result<(), Failure> {
     // A card that fails to read once must not end the device for good, as wrong usage does.
     let settings = config.spool.settings().map_err(Failure::unavailable)?;
     let zones = config.recording.privacy_zones_file.as_deref().map(Zones::read).transpose()?.unwrap_or_default();
-    let (spool, recovery) = Spool::open(&config.spool.folder, settings)?;
+    let (spool, recovery) = open_spool(config, &settings)?;
     if recovery.items > 0 {
         tracing::info!(items = recovery.items, "the spool holds items of an earlier run; they are sent now");
     }
@@ -114,6 +115,7 @@ pub(super) fn run(
         batching: config.spool.batching,
         started: Instant::now(),
         parts: Arc::clone(&parts),
+        seen: Mutex::default(),
     });
     let publisher =
         Publisher::new(config.broker.clone(), config.site.clone(), config.device.clone(), Arc::clone(&spool))
@@ -130,7 +132,10 @@ pub(super) fn run(
     let (end, ended) = watch::channel(false);
     let publishing = runtime.spawn(publisher.run(ended.clone()));
 
-    let (around, marks) = surround(runtime, config, &health, wishes, &stats, &ended);
+    let (mut around, marks) = surround(runtime, config, &health, wishes, &stats, &ended);
+    if *is_off_by_hand && let Err(error) = around.recording.switch_off() {
+        tracing::error!("{error}");
+    }
     set(&parts.watchdog, Arc::clone(watchdog));
     set(&parts.last_reload, wishes.last_reload());
     let judged = judge(config, pass_id, &spool, &around, &zones, Asked { commands, marks }, pulse);
@@ -146,8 +151,17 @@ pub(super) fn run(
         }
         let farewell = if *told.borrow() == Wish::Go { FAREWELL } else { SHORT_FAREWELL };
         end.send_replace(true);
-        if tokio::time::timeout(farewell, publishing).await.is_err() {
+        let mut publishing = publishing;
+        if tokio::time::timeout(farewell, &mut publishing).await.is_err() {
             tracing::warn!("the broker does not answer; what is left is sent at the next start");
+            // Else it would hold the spool and keep the next run from it.
+            publishing.abort();
+            let _ = publishing.await;
+        }
+        if let Some(mut local) = around.local.take()
+            && tokio::time::timeout(LOCAL_FAREWELL, &mut local).await.is_err()
+        {
+            local.abort();
         }
         let waiting = spool.waiting();
         if waiting > 0 {
@@ -160,6 +174,7 @@ pub(super) fn run(
     if let Some(meter) = parts.machine.get().and_then(|meter| meter.lock().ok()) {
         meter.keep();
     }
+    *is_off_by_hand = around.recording.is_off_by_hand();
     judged
 }
 
@@ -189,17 +204,21 @@ fn surround(
     set(&parts.link, stats.clone());
     set(&parts.machine, Mutex::new(FlashMeter::kept_in(&config.spool.folder)));
     set(&parts.inputs, Inputs { recording: Arc::clone(&recording), marks: Arc::clone(&marks), ignition });
-    match runtime.block_on(Local::bind(config.local)) {
+    let local = match runtime.block_on(Local::bind(config.local)) {
         Ok(local) => {
-            let asked = Arc::clone(health);
-            let status = Arc::new(move || asked.status().without_secrets());
-            let recording = Arc::clone(&recording);
-            runtime.spawn(local.serve(LocalParts { status, recording, marks }, ended.clone()));
+            // Whoever keeps a connection open must not keep the spool from the next run.
+            let asked = Arc::downgrade(health);
+            let status = move || asked.upgrade().map(|health| health.status().without_secrets()).unwrap_or_default();
+            let parts = LocalParts { status: Arc::new(status), recording: Arc::clone(&recording), marks };
+            Some(runtime.spawn(local.serve(parts, ended.clone())))
         }
-        Err(error) => tracing::error!("status, metrics and marks are not to be had: {error}"),
-    }
-    let (handle, health) = (runtime.handle().clone(), Arc::clone(health));
-    (Surroundings { handle, health, parts, clock, recording, vehicle, stop }, marks_made)
+        Err(error) => {
+            tracing::error!("status, metrics and marks are not to be had: {error}");
+            None
+        }
+    };
+    let health = Arc::clone(health);
+    (Surroundings { health, parts, clock, recording, vehicle, stop, local }, marks_made)
 }
 
 /// Set once in a run.
@@ -244,9 +263,9 @@ fn judge(
     pulse.judges(cameras.iter().map(Opened::watched).collect(), Arc::clone(&counters));
     let views: Vec<(PathBuf, Arc<Sight>)> =
         cameras.iter().map(|camera| (camera.view_file.clone(), Arc::clone(&camera.sight))).collect();
-    let looking = around.handle.spawn(look_at_itself(Arc::clone(&around.health), views.clone()));
+    let looks = Looks::start(&around.health, views);
     let feeds = cameras.iter_mut().map(|camera| camera.feed(config, pass_id)).collect();
-    let is_wet = around.vehicle.wet.clone();
+    let (is_wet, recording) = (around.vehicle.wet.clone(), Arc::clone(&around.recording));
     let pipeline = RoadPipeline {
         site: config.site.clone(),
         judge: RoadJudgeConfig::default(),
@@ -256,7 +275,7 @@ fn judge(
         guard: models.guard,
         updates: updates.clone(),
         shadow,
-        may_record: may_record(around, zones),
+        bounds: Bounds::new(move || recording.is_on(), zones.clone()),
         live: Some(Live {
             clock: around.clock.clone(),
             coverage: config.coverage.clone(),
@@ -268,8 +287,7 @@ fn judge(
         counters: Arc::clone(&counters),
     };
     let result = pipeline.run(feeds, &|at| positions.at(at), &around.stop);
-    looking.abort();
-    views.iter().for_each(|(file, sight)| keep_view(file, sight));
+    drop(looks);
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     tracing::info!(
         frames = count(&counters.frames),
@@ -312,48 +330,23 @@ fn open<'c>(
     Ok(Opened { config: camera, source, state, counters: Arc::default(), sight, view_file })
 }
 
-/// Sums over a day and rates over a minute need somebody who asks; what changes slowly is kept now and then.
-async fn look_at_itself(health: Arc<Health>, views: Vec<(PathBuf, Arc<Sight>)>) {
-    let mut looks = tokio::time::interval(SELF_LOOK);
-    for look in 1_u32.. {
-        looks.tick().await;
-        let status = health.status();
-        Watchdog::say(&in_one_line(&status));
-        if look % KEEP_VIEWS_EVERY == 0 {
-            views.iter().for_each(|(file, sight)| keep_view(file, sight));
-        }
-    }
-}
-
-/// What `systemctl status` shows.
-fn in_one_line(status: &DeviceStatus) -> String {
-    let camera = |(name, camera): (&String, &CameraStatus)| match &camera.blind {
-        Some(reason) => format!("{name}: blind ({reason})"),
-        None => format!("{name}: {} {:.1}/s", camera.state, camera.frames_per_second_last_minute),
-    };
-    let cameras: Vec<String> = status.cameras.iter().map(camera).collect();
-    let broker = if status.connected { "broker connected" } else { "broker away" };
-    let recording = if status.recording.on { "" } else { ", recording off" };
-    format!("{}; {broker}, {} waiting{recording}", cameras.join(", "), status.spool.items)
-}
-
 /// A camera that was mounted or measured anew looks elsewhere: its view is learned anew.
 fn view_name(camera: &CameraConfig) -> String {
     let mounted = Sha256::digest(format!("{:?}", camera.mounted));
     format!("view-{}-{:02x}{:02x}{:02x}{:02x}", camera.name, mounted[0], mounted[1], mounted[2], mounted[3])
 }
 
-fn keep_view(file: &std::path::Path, sight: &Sight) {
-    let Some(view) = sight.reference() else { return };
-    let new = file.with_added_extension("new");
-    if let Err(error) = std::fs::write(&new, view.to_bytes()).and_then(|()| std::fs::rename(&new, file)) {
-        tracing::warn!("{}: how the camera looks cannot be kept: {error}", file.display());
+/// The publisher or a reader of the status of the run before may take a moment to let go of it.
+fn open_spool(config: &EdgeConfig, settings: &SpoolSettings) -> Result<(Spool, Recovery), SpoolError> {
+    let since = Instant::now();
+    loop {
+        match Spool::open(&config.spool.folder, settings.clone()) {
+            Err(SpoolError::InUse(_)) if since.elapsed() < SPOOL_IN_USE => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            opened => return opened,
+        }
     }
-}
-
-fn may_record(around: &Surroundings, zones: &Zones) -> MayRecord<'static> {
-    let (recording, zones) = (Arc::clone(&around.recording), zones.clone());
-    Box::new(move |fix: Option<&Fix>| recording.is_on() && zones.may_record(fix))
 }
 
 impl Opened<'_> {
@@ -418,9 +411,14 @@ async fn stop_when_wished(mut told: watch::Receiver<Wish>, stop: Arc<AtomicBool>
     }
 }
 
-async fn park_when_off(mut ignition: watch::Receiver<Option<crate::edge::vehicle::Level>>, wish: watch::Sender<Wish>) {
-    if ignition.wait_for(|level| level.is_some_and(|level| !level.on)).await.is_ok() {
-        tracing::info!("the ignition is off: stopping");
-        ask(&wish, Wish::Park);
+/// An ignition that is on again before all is stopped begins a new run: an input device would not say so twice.
+async fn park_when_off(mut ignition: watch::Receiver<Option<Level>>, wish: watch::Sender<Wish>) {
+    if ignition.wait_for(|level| level.is_some_and(|level| !level.on)).await.is_err() {
+        return;
+    }
+    tracing::info!("the ignition is off: stopping");
+    ask(&wish, Wish::Park);
+    if ignition.wait_for(|level| level.is_some_and(|level| level.on)).await.is_ok() {
+        ask(&wish, Wish::Reload);
     }
 }

@@ -95,6 +95,12 @@ impl Recording {
         *self.on.borrow()
     }
 
+    /// Whether a person has switched it off, which outlives whatever the program does.
+    #[must_use]
+    pub fn is_off_by_hand(&self) -> bool {
+        self.lock().off_by_hand
+    }
+
     /// In plain words.
     #[must_use]
     pub fn why_off(&self) -> Option<&'static str> {

@@ -46,7 +46,13 @@ pub enum ZoneError {
 
 impl From<ZoneError> for crate::failure::Failure {
     fn from(error: ZoneError) -> Self {
-        Self::usage(error)
+        match &error {
+            // A card that fails to read once must not end the device for good, as wrong usage does.
+            ZoneError::Unreadable { source, .. } if source.kind() != std::io::ErrorKind::NotFound => {
+                Self::unavailable(error)
+            }
+            _ => Self::usage(error),
+        }
     }
 }
 
