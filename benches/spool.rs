@@ -20,6 +20,7 @@ use umsicht::edge::batch::Batching;
 use umsicht::edge::spool::{Draft, Spool, SpoolSettings};
 use umsicht::geo::LatLon;
 use umsicht::schema::event::EventData;
+use umsicht::schema::{RoadDamage, RoadDanger};
 
 const REOPEN: &str = "--reopen";
 const DEFAULT_EVENTS: usize = 1_000_000;
@@ -54,7 +55,8 @@ fn settings() -> SpoolSettings {
 }
 
 fn draft(danger: bool) -> Draft {
-    let kind = if danger { EventData::RoadDanger } else { EventData::RoadDamage };
+    let seen = |damage| EventData::RoadDanger(RoadDanger::Seen(damage));
+    let kind: fn(RoadDamage) -> EventData = if danger { seen } else { EventData::RoadDamage };
     damage::draft("soest", LatLon { lat: 51.571_234, lon: 8.105_678 }, kind)
 }
 

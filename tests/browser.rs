@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_browser_shows_defects_reasons_and_new_sightings() {
-    let (chromium, driver) = match tools() {
+    let (chromium, driver) = match tools("browser.mjs") {
         Ok(tools) => tools,
         Err(missing) => {
             eprintln!("SKIPPED a_browser_shows_defects_reasons_and_new_sightings: {missing}; `make test` installs it");
@@ -52,8 +52,8 @@ fn a_browser_shows_defects_reasons_and_new_sightings() {
     assert_eq!(steps.last().map(String::as_str), Some("all holds"));
 }
 
-/// Chromium and the script that drives it, or what of it is missing.
-fn tools() -> Result<(PathBuf, PathBuf), String> {
+/// Chromium and the script in `ui/tests` that drives it, or what of it is missing.
+pub(crate) fn tools(script: &str) -> Result<(PathBuf, PathBuf), String> {
     let chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
         .iter()
         .map(PathBuf::from)
@@ -67,7 +67,7 @@ fn tools() -> Result<(PathBuf, PathBuf), String> {
         return Err("ui/node_modules is not there (npm --prefix ui ci)".into());
     }
     assert!(ui.join("dist/index.html").is_file(), "the page is not built: npm --prefix ui run build");
-    Ok((chromium, ui.join("tests/browser.mjs")))
+    Ok((chromium, ui.join("tests").join(script)))
 }
 
 fn wait_for_defects(url: &str) {

@@ -3,7 +3,9 @@
 use umsicht::schema::event::EventData;
 use umsicht::schema::health::{DeliveryHealth, LinkHealth, SpoolHealth};
 use umsicht::schema::topic::TopicName;
-use umsicht::schema::{BlindReason, DeviceBlind, DeviceHealth, DeviceRecovered, Event, EventKind, Topic};
+use umsicht::schema::{
+    BlindReason, DeviceBlind, DeviceHealth, DeviceRecovered, DriverMark, Event, EventKind, RoadDanger, Topic,
+};
 
 use crate::central_service::{ask, config, event, follow, get, publish, site, started, wait_for};
 use crate::support::mosquitto::Mosquitto;
@@ -15,7 +17,19 @@ pub(crate) fn device() -> TopicName {
 pub(crate) fn danger(number: u32) -> Event {
     let seen = event(number);
     let EventData::RoadDamage(damage) = seen.data else { unreachable!("it is made as one") };
-    Event { data: EventData::RoadDanger(damage), ..event(number) }
+    Event { data: EventData::RoadDanger(RoadDanger::Seen(damage)), ..event(number) }
+}
+
+/// A driver's mark.
+pub(crate) fn marked(number: u32) -> Event {
+    let Event { data: EventData::RoadDamage(place), .. } = event(number) else { unreachable!("it is made as one") };
+    let mark = DriverMark {
+        position: place.position,
+        position_covariance: place.position_covariance,
+        heading_degrees: place.heading_degrees,
+        simulated: false,
+    };
+    Event { data: EventData::RoadDanger(RoadDanger::MarkedByDriver(mark)), ..event(number) }
 }
 
 pub(crate) fn danger_topic() -> String {

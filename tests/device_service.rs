@@ -182,7 +182,10 @@ async fn one_camera_dies_and_the_rest_goes_on_until_the_ignition_is_off() {
     tokio::task::block_in_place(|| {
         let both = service.comes_to("two cameras, a fix and the broker", |status| {
             let sees = |camera| frames(status, camera) > 10;
-            sees("front") && sees("rear") && status["position"]["fixes"].as_u64() > Some(3) && status["connected"] == true
+            sees("front")
+                && sees("rear")
+                && status["position"]["fixes"].as_u64() > Some(3)
+                && status["connected"] == true
         });
         assert_eq!(both["cameras"]["front"]["state"], "delivering", "{both:#?}");
         assert!(both["position"]["connected"] == true && both["clock"]["leaps"] == 0, "{both:#?}");
@@ -195,8 +198,12 @@ async fn one_camera_dies_and_the_rest_goes_on_until_the_ignition_is_off() {
         assert!(blind.time - killed_at <= BLIND_WITHIN, "{} after {killed_at}", blind.time);
         let before = service.status().unwrap();
         assert_eq!(before["cameras"]["rear"]["blind"], "no_frames", "{before:#?}");
-        let on = service.comes_to("the other camera's pictures", |now| frames(now, "front") > frames(&before, "front") + 20);
-        assert!(on["cameras"]["front"]["blind"].is_null() && on["cameras"]["rear"]["last_error"].is_string(), "{on:#?}");
+        let on =
+            service.comes_to("the other camera's pictures", |now| frames(now, "front") > frames(&before, "front") + 20);
+        assert!(
+            on["cameras"]["front"]["blind"].is_null() && on["cameras"]["rear"]["last_error"].is_string(),
+            "{on:#?}"
+        );
         service.told();
         std::thread::sleep(Duration::from_secs(5));
         assert!(service.told().contains("WATCHDOG=1"), "a camera that is away is no reason to start anew");
@@ -222,7 +229,9 @@ async fn one_camera_dies_and_the_rest_goes_on_until_the_ignition_is_off() {
         fs::write(&service.config, one_camera).unwrap();
         service.signal(Signal::HUP);
         let anew = service.comes_to("the new configuration", |status| {
-            status["cameras"]["rear"].is_null() && frames(status, "front") > 5 && status["last_reload"]["refused"].is_null()
+            status["cameras"]["rear"].is_null()
+                && frames(status, "front") > 5
+                && status["last_reload"]["refused"].is_null()
         });
         assert_eq!(anew["cameras"].as_object().unwrap().len(), 1);
 

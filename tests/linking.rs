@@ -435,8 +435,7 @@ impl Road {
             let speed_metres_per_second = if is_fast { 18.0 } else { 15.0 };
             let accuracy_metres = accuracy_metres(self.vehicle, at);
             let bridged_millis = 0;
-            let fix =
-                Fix { at, position, speed_metres_per_second, heading_degrees, accuracy_metres, bridged_millis };
+            let fix = Fix { at, position, speed_metres_per_second, heading_degrees, accuracy_metres, bridged_millis };
             let has_fix = !(is_lost && (6..16).contains(&step));
             told.extend(self.coverage.see(has_fix.then_some(&fix), usable));
         }

@@ -30,6 +30,7 @@ mod end_to_end;
 mod foreign_model;
 mod linking;
 mod local_http;
+mod marks;
 mod model_update;
 mod models_drive;
 mod models_eval;

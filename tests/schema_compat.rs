@@ -2,13 +2,14 @@
 
 use proptest::prelude::*;
 use umsicht::schema::event::EventData;
-use umsicht::schema::{DamageClass, Event, Unusable};
+use umsicht::schema::{DamageClass, Event, RoadDanger, Unusable};
 
 const GOLDEN: &str = include_str!("fixtures/events-v1.jsonl");
 const OPERATION: &str = include_str!("fixtures/events-v1-operation.jsonl");
+const DANGERS: &str = include_str!("fixtures/events-v1-dangers.jsonl");
 
 fn lines() -> impl Iterator<Item = &'static str> {
-    GOLDEN.lines().chain(OPERATION.lines())
+    GOLDEN.lines().chain(OPERATION.lines()).chain(DANGERS.lines())
 }
 
 fn read(line: &str) -> Event {
@@ -33,6 +34,13 @@ fn golden_events_are_read() {
     };
     assert!(coverage.unusable.keys().eq(&Unusable::ALL));
     assert_eq!((blind.reason, blind.since.millisecond()), (recovered.reason, 500));
+    let dangers: Vec<EventData> = DANGERS.lines().map(|line| read(line).data).collect();
+    let [EventData::RoadDanger(RoadDanger::Seen(seen)), EventData::RoadDanger(RoadDanger::MarkedByDriver(mark))] =
+        &dangers[..]
+    else {
+        panic!("{dangers:?}");
+    };
+    assert_eq!((seen.class, seen.position), (DamageClass::Pothole, mark.position));
 }
 
 #[test]
@@ -66,7 +74,7 @@ proptest! {
     /// One value of a sound event becomes something else: it is refused, or what is read can be written and read again.
     #[test]
     fn a_changed_event_is_read_or_refused(
-        line in 0..8usize, at in any::<prop::sample::Index>(), steps in any::<i32>(), kind in 0..6,
+        line in 0..10usize, at in any::<prop::sample::Index>(), steps in any::<i32>(), kind in 0..6,
     ) {
         // A whole number of quarters: JSON writes and reads it exactly.
         let number = f64::from(steps) / 4.0;

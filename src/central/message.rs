@@ -5,12 +5,14 @@
 //! a kind that is not known here, with a time to the second and a place.
 
 use super::devices::News;
-use super::model::{Danger, DrivenStretch, Sighting};
+use super::model::{Danger, DrivenStretch, SeenDanger, Sighting, Teller};
 use super::store::{Incoming, Rejection};
 use crate::clock::hour_of;
 use crate::schema::event::EventData;
 use crate::schema::topic::TopicName;
-use crate::schema::{DeviceHealth, Event, EventKind, Evidence, RejectedEvent, Topic};
+use crate::schema::{
+    DeviceHealth, DriverMark, Event, EventKind, Evidence, RejectedEvent, RoadDamage, RoadDanger, Topic,
+};
 
 /// A state of health is a few hundred bytes.
 const MAX_HEALTH_BYTES: usize = 16 * 1024;
@@ -134,24 +136,46 @@ fn kept(event: Event) -> Option<Incoming> {
             Incoming::Coverage(Box::new(DrivenStretch { id, hour, ordinal, device_tag, coverage }))
         }
         EventData::RoadDamage(damage) => Incoming::Sighting(Box::new(Sighting { id, hour, device_tag, damage })),
-        EventData::RoadDanger(damage) => Incoming::Danger(Box::new(Danger {
-            id,
-            hour,
-            class: damage.class,
-            score: damage.score,
-            position: damage.position,
-            sigma_metres: damage.position_covariance.sigma_metres(),
-            heading_degrees: damage.heading_degrees,
-            length_metres: damage.length_metres,
-            width_metres: damage.width_metres,
-            area_square_metres: damage.area_square_metres,
-            calibrated: damage.calibrated,
-            simulated: damage.simulated,
-            model: damage.model,
-            device_tag,
-            acknowledged: false,
-        })),
+        EventData::RoadDanger(told) => {
+            let (position, covariance, heading_degrees, simulated, told_by) = match told {
+                RoadDanger::MarkedByDriver(DriverMark {
+                    position,
+                    position_covariance,
+                    heading_degrees,
+                    simulated,
+                }) => (position, position_covariance, heading_degrees, simulated, Teller::Driver),
+                RoadDanger::Seen(seen) => {
+                    let (place, covariance) = (seen.position, seen.position_covariance);
+                    (place, covariance, seen.heading_degrees, seen.simulated, Teller::Model(seen_danger(seen)))
+                }
+            };
+            let sigma_metres = covariance.sigma_metres();
+            let acknowledged = false;
+            Incoming::Danger(Box::new(Danger {
+                id,
+                hour,
+                position,
+                sigma_metres,
+                heading_degrees,
+                simulated,
+                told_by,
+                device_tag,
+                acknowledged,
+            }))
+        }
     })
+}
+
+fn seen_danger(damage: RoadDamage) -> SeenDanger {
+    SeenDanger {
+        class: damage.class,
+        score: damage.score,
+        length_metres: damage.length_metres,
+        width_metres: damage.width_metres,
+        area_square_metres: damage.area_square_metres,
+        calibrated: damage.calibrated,
+        model: damage.model,
+    }
 }
 
 /// The sighting in one CloudEvent, for replays; `None` for a danger, whose sighting comes by itself, and for whatever else is
@@ -167,6 +191,7 @@ pub fn sighting_from_json(payload: &[u8]) -> Result<Option<Sighting>, RejectedEv
 mod tests {
     use super::*;
     use crate::schema::coverage::tests::coverage;
+    use crate::schema::danger::tests::mark;
     use crate::schema::event::tests::damage;
     use crate::schema::{BlindReason, DeviceBlind};
 
@@ -231,7 +256,7 @@ mod tests {
     fn a_danger_is_a_danger_and_its_time_the_utc_hour() {
         let EventData::RoadDamage(seen) = damage().data else { unreachable!("it is made as one") };
         let time = time::macros::datetime!(2026-03-17 09:47:11 +05:30);
-        let event = Event { time, data: EventData::RoadDanger(seen), ..damage() };
+        let event = Event { time, data: EventData::RoadDanger(RoadDanger::Seen(seen)), ..damage() };
         match read(&site(), "umsicht/1/soest/bus7/event/road.danger", &event.to_json()) {
             Message::Keep(Incoming::Danger(danger)) => {
                 assert_eq!(danger.hour, time::macros::datetime!(2026-03-17 04:00 UTC));
@@ -240,6 +265,21 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert_eq!(sighting_from_json(&event.to_json()), Ok(None));
+    }
+
+    #[test]
+    fn a_drivers_mark_is_a_danger_that_no_model_saw() {
+        let marked = mark();
+        let data = EventData::RoadDanger(RoadDanger::MarkedByDriver(marked.clone()));
+        let event = Event { ordinal: None, data, ..damage() };
+        match read(&site(), "umsicht/1/soest/bus7/event/road.danger", &event.to_json()) {
+            Message::Keep(Incoming::Danger(danger)) => {
+                assert_eq!((danger.told_by, danger.position), (Teller::Driver, marked.position));
+                assert!((danger.sigma_metres - 52.0_f64.sqrt()).abs() < 1e-9);
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(sighting_from_json(&event.to_json()), Ok(None), "it stands for no damage");
     }
 
     #[test]

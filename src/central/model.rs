@@ -1,7 +1,8 @@
 //! The words of the town's side: sighting, danger, defect, section, reason.
 //!
-//! A *sighting* is what one pass reported about one object. A *danger* is a sighting that was told at once, for a person to
-//! look at now; the same sighting also comes by itself, later and under another id, so a danger is joined with nothing.
+//! A *sighting* is what one pass reported about one object. A *danger* is what was told at once, for a person to look
+//! at now: a sighting, which also comes by itself, later and under another id, or a place that the driver marked. A danger is
+//! joined with nothing.
 //! A *defect* is the thing on the street that one or more sightings describe. A *section* is a piece of street of about
 //! 100 m. Units are in the names; positions are WGS 84.
 
@@ -31,21 +32,55 @@ pub struct Sighting {
 pub struct Danger {
     pub id: EventId,
     pub hour: OffsetDateTime,
-    pub class: DamageClass,
-    pub score: f32,
     pub position: LatLon,
     /// One standard deviation of the position.
     pub sigma_metres: f64,
     pub heading_degrees: f64,
+    pub simulated: bool,
+    pub told_by: Teller,
+    pub device_tag: Option<DeviceTag>,
+    /// Whether a person has said that it was seen.
+    pub acknowledged: bool,
+}
+
+impl Danger {
+    /// What a model says of it; `None` for a mark.
+    #[must_use]
+    pub fn seen(&self) -> Option<&SeenDanger> {
+        match &self.told_by {
+            Teller::Model(seen) => Some(seen),
+            Teller::Driver => None,
+        }
+    }
+
+    /// As the store and the interface write it; `None` when nobody marked it.
+    #[must_use]
+    pub fn marked_by(&self) -> Option<&'static str> {
+        match self.told_by {
+            Teller::Model(_) => None,
+            Teller::Driver => Some("driver"),
+        }
+    }
+}
+
+/// Who says that it is a danger.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Teller {
+    Model(SeenDanger),
+    /// The driver pressed a button and said neither what it is nor how large.
+    Driver,
+}
+
+/// What a model says of a danger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeenDanger {
+    pub class: DamageClass,
+    pub score: f32,
     pub length_metres: f64,
     pub width_metres: f64,
     pub area_square_metres: f64,
     pub calibrated: bool,
-    pub simulated: bool,
     pub model: ModelRef,
-    pub device_tag: Option<DeviceTag>,
-    /// Whether a person has said that it was seen.
-    pub acknowledged: bool,
 }
 
 /// A stretch of road that a vehicle drove, as it is kept.

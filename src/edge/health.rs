@@ -113,22 +113,20 @@ impl Parts {
     fn position(&self) -> PositionStatus {
         let Some(positions) = self.position.get() else { return PositionStatus::default() };
         let status = position_status(&positions.state());
-        let count = |count: fn(&Counters) -> &AtomicU64| {
-            self.counters.get().map_or(0, |counters| count(counters).load(Ordering::Relaxed))
-        };
         PositionStatus {
-            bridged: count(|counters| &counters.frames_bridged),
-            frames_without_fix: count(|counters| &counters.frames_without_fix),
+            bridged: self.count(|counters| &counters.frames_bridged),
+            frames_without_fix: self.count(|counters| &counters.frames_without_fix),
             ..status
         }
     }
 
+    fn count(&self, counter: fn(&Counters) -> &AtomicU64) -> u64 {
+        self.counters.get().map_or(0, |counters| counter(counters).load(Ordering::Relaxed))
+    }
+
     fn recording(&self) -> RecordingStatus {
         let Some(inputs) = self.inputs.get() else { return RecordingStatus::default() };
-        RecordingStatus {
-            on: inputs.recording.is_on(),
-            why_off: inputs.recording.why_off().map(str::to_owned),
-        }
+        RecordingStatus { on: inputs.recording.is_on(), why_off: inputs.recording.why_off().map(str::to_owned) }
     }
 
     fn machine(&self, spool_folder: &Path) -> MachineStatus {
@@ -154,7 +152,10 @@ impl CameraPart {
         let wrong_size = self.counters.frames_of_wrong_size.load(Ordering::Relaxed);
         let size = report.size_px.map(|(width, height)| format!("{width}×{height}")).unwrap_or_default();
         let wrong_size = (wrong_size > 0).then(|| {
-            format!("{wrong_size} pictures were not judged: [camera.{}.mounting] was measured for another size than {size}", self.name)
+            format!(
+                "{wrong_size} pictures were not judged: [camera.{}.mounting] was measured for another size than {size}",
+                self.name
+            )
         });
         let (width_px, height_px) = report.size_px.unwrap_or_default();
         CameraStatus {
@@ -218,8 +219,7 @@ impl Health {
     pub fn status(&self) -> DeviceStatus {
         let parts = &self.parts;
         let link = parts.link.get().map(|link| *link.borrow());
-        let leaps =
-            parts.counters.get().map_or(0, |counters| counters.clock_leaps.load(Ordering::Relaxed));
+        let leaps = parts.counters.get().map_or(0, |counters| counters.clock_leaps.load(Ordering::Relaxed));
         let clock = parts.clock.get().map(|clock| clock_status(&clock.state(), leaps, clock.now()));
         let inputs = parts.inputs.get();
         DeviceStatus {
@@ -240,8 +240,9 @@ impl Health {
             link: link.map(Into::into).unwrap_or_default(),
             machine: parts.machine(self.spool.folder()),
             watchdog: parts.watchdog.get().map(|watchdog| watchdog.status()).unwrap_or_default(),
-            marks: inputs.map_or(0, |inputs| inputs.marks.taken()),
-            marks_refused: inputs.map_or(0, |inputs| inputs.marks.refused()),
+            marks: parts.count(|counters| &counters.marks),
+            marks_refused: inputs.map_or(0, |inputs| inputs.marks.refused())
+                + parts.count(|counters| &counters.marks_not_reported),
             last_reload: parts
                 .last_reload
                 .get()

@@ -6,6 +6,7 @@
 pub mod blind;
 pub mod coverage;
 pub mod damage;
+pub mod danger;
 pub mod device_tag;
 pub mod event;
 pub mod evidence;
@@ -16,6 +17,7 @@ pub mod topic;
 pub use blind::BlindReason;
 pub use coverage::{RoadCoverage, Unusable};
 pub use damage::DamageClass;
+pub use danger::{DriverMark, RoadDanger};
 pub use device_tag::DeviceSecret;
 pub use event::{DeviceTag, Event, EventId, EventKind, ModelRef, Ordinal, PassTag, RejectedEvent, RoadDamage};
 pub use evidence::Evidence;

@@ -96,18 +96,31 @@ export interface DeviceCounts {
   revision: number;
 }
 
-/** What a vehicle told at once. */
-export interface Danger {
+/** What a vehicle told at once: a model saw it, or the driver pressed a button. */
+export type Danger = SeenDanger | DriverMark;
+
+interface ToldAtOnce {
   id: string;
   hour: string;
-  class: string;
   position: Position;
-  length_metres: number;
-  width_metres: number;
-  calibrated: boolean;
   simulated: boolean;
   section: SectionRef | null;
   acknowledged: boolean;
+}
+
+export interface SeenDanger extends ToldAtOnce {
+  marked_by: null;
+  class: string;
+  length_metres: number;
+  width_metres: number;
+  calibrated: boolean;
+}
+
+/** Nobody has said yet what it is or how large. */
+export interface DriverMark extends ToldAtOnce {
+  marked_by: "driver";
+  /** One standard deviation of the position. */
+  sigma_metres: number;
 }
 
 export interface Device {

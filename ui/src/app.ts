@@ -9,7 +9,7 @@ import { className, counted, language, setLanguage, t } from "./i18n";
 import { follow, type Connection } from "./live";
 import { MapView } from "./map/view";
 import type { ServerSentEvent } from "./sse";
-import { DangerStrip, warningSign } from "./views/dangers";
+import { DangerStrip, warningSign, whatAndWhere } from "./views/dangers";
 import { DetailView, type DetailState } from "./views/detail";
 import { DevicesDialog, type DevicesState } from "./views/devices";
 import { Header } from "./views/header";
@@ -176,8 +176,7 @@ export class App {
 
   #takeDanger(danger: Danger): void {
     if (this.#dangers.apply(danger)) {
-      const place = { class: className(danger.class), street: danger.section?.name ?? t("unknownStreet") };
-      this.#announcer.textContent = t("dangerNew", place);
+      this.#announcer.textContent = t("dangerNew", whatAndWhere(danger));
       void this.map?.pulse(danger);
     }
     this.#drawDangers();

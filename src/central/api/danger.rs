@@ -18,19 +18,22 @@ pub(super) struct Danger {
     id: String,
     #[serde(with = "time::serde::rfc3339")]
     hour: OffsetDateTime,
+    /// `driver`: a person in the vehicle pressed a button and said neither what it is nor how large, so that everything from
+    /// `class` to `model` is null. Null: a model saw it.
+    marked_by: Option<&'static str>,
     /// D00, D10, D20, D40 or Repair.
-    class: &'static str,
-    score: f32,
+    class: Option<&'static str>,
+    score: Option<f32>,
+    length_metres: Option<f64>,
+    width_metres: Option<f64>,
+    area_square_metres: Option<f64>,
+    calibrated: Option<bool>,
+    model: Option<view::Model>,
     position: view::Position,
     /// One standard deviation of the position.
     sigma_metres: f64,
     heading_degrees: f64,
-    length_metres: f64,
-    width_metres: f64,
-    area_square_metres: f64,
-    calibrated: bool,
     simulated: bool,
-    model: view::Model,
     /// The section of street that it lies on.
     section: Option<view::Section>,
     /// Whether a person has said that it was seen.
@@ -41,20 +44,22 @@ impl Danger {
     pub(super) fn of(danger: model::Danger, api: &Api) -> Self {
         let network = api.inner.store.network();
         let section = network.section_at(danger.position, danger.heading_degrees).map(Section::reference);
+        let seen = danger.seen();
         Self {
             id: danger.id.to_string(),
             hour: danger.hour,
-            class: danger.class.code(),
-            score: danger.score,
+            marked_by: danger.marked_by(),
+            class: seen.map(|seen| seen.class.code()),
+            score: seen.map(|seen| seen.score),
+            length_metres: seen.map(|seen| seen.length_metres),
+            width_metres: seen.map(|seen| seen.width_metres),
+            area_square_metres: seen.map(|seen| seen.area_square_metres),
+            calibrated: seen.map(|seen| seen.calibrated),
+            model: seen.map(|seen| seen.model.clone().into()),
             position: danger.position.into(),
             sigma_metres: danger.sigma_metres,
             heading_degrees: danger.heading_degrees,
-            length_metres: danger.length_metres,
-            width_metres: danger.width_metres,
-            area_square_metres: danger.area_square_metres,
-            calibrated: danger.calibrated,
             simulated: danger.simulated,
-            model: danger.model.into(),
             section: section.map(Into::into),
             acknowledged: danger.acknowledged,
         }

@@ -317,7 +317,9 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::schema::health::{CameraHealth, ClockHealth, DeliveryHealth, LinkHealth, ModelHealth, PositionHealth, SpoolHealth};
+    use crate::schema::health::{
+        CameraHealth, ClockHealth, DeliveryHealth, LinkHealth, ModelHealth, PositionHealth, SpoolHealth,
+    };
 
     fn codes(health: &DeviceHealth) -> Vec<&'static str> {
         concerns(health).into_iter().map(|c| c.problem.code()).collect()

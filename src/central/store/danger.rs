@@ -40,28 +40,30 @@ impl Store {
     }
 }
 
-/// False when it was there already; what a person said of it then stands.
+/// False when it was there already; what a person said of it then stands. `model` is the row of what saw it.
 pub(super) async fn insert(
     transaction: &mut Transaction<'_, Sqlite>,
     danger: &Danger,
-    model: i64,
+    model: Option<i64>,
 ) -> Result<bool, StoreError> {
+    let seen = danger.seen();
     let inserted = sqlx::query(
-        "INSERT OR IGNORE INTO dangers (id, hour, class, score, lat, lon, sigma, heading, length, width, area, \
-         calibrated, simulated, model, device_tag, acknowledged) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO dangers (id, hour, marked_by, class, score, lat, lon, sigma, heading, length, width, area, \
+         calibrated, simulated, model, device_tag, acknowledged) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&danger.id.as_bytes()[..])
     .bind(danger.hour.unix_timestamp())
-    .bind(danger.class.code())
-    .bind(f64::from(danger.score))
+    .bind(danger.marked_by())
+    .bind(seen.map(|seen| seen.class.code()))
+    .bind(seen.map(|seen| f64::from(seen.score)))
     .bind(danger.position.lat)
     .bind(danger.position.lon)
     .bind(danger.sigma_metres)
     .bind(danger.heading_degrees)
-    .bind(danger.length_metres)
-    .bind(danger.width_metres)
-    .bind(danger.area_square_metres)
-    .bind(danger.calibrated)
+    .bind(seen.map(|seen| seen.length_metres))
+    .bind(seen.map(|seen| seen.width_metres))
+    .bind(seen.map(|seen| seen.area_square_metres))
+    .bind(seen.map(|seen| seen.calibrated))
     .bind(danger.simulated)
     .bind(model)
     .bind(rows::device_tag_bytes(danger.device_tag.as_ref()))

@@ -6,7 +6,8 @@ use time::OffsetDateTime;
 
 use super::StoreError;
 use crate::central::model::{
-    Danger, Defect, DefectId, DefectStatus, RoadClass, Section, SectionId, SectionRef, Sighting, Summary,
+    Danger, Defect, DefectId, DefectStatus, RoadClass, Section, SectionId, SectionRef, SeenDanger, Sighting, Summary,
+    Teller,
 };
 use crate::geo::{Covariance, LatLon};
 use crate::schema::device_tag::{bytes_from_hex, hex};
@@ -58,25 +59,35 @@ pub(super) fn sighting(row: &SqliteRow) -> Result<StoredSighting, StoreError> {
 }
 
 pub(super) const DANGERS: &str = "SELECT d.*, m.name AS model_name, m.version AS model_version, \
-     m.sha256 AS model_sha256, m.trial AS model_trial FROM dangers d JOIN models m ON m.id = d.model";
+     m.sha256 AS model_sha256, m.trial AS model_trial FROM dangers d LEFT JOIN models m ON m.id = d.model";
 
 pub(super) fn danger(row: &SqliteRow) -> Result<Danger, StoreError> {
+    let told_by = match row.try_get::<Option<&str>, _>("marked_by")? {
+        Some(_) => Teller::Driver,
+        None => Teller::Model(seen_danger(row)?),
+    };
     Ok(Danger {
         id: EventId::from_bytes(bytes(row.try_get("id")?)?),
         hour: at(row.try_get("hour")?)?,
-        class: class(row.try_get("class")?)?,
-        score: row.try_get::<f64, _>("score")? as f32,
         position: LatLon { lat: row.try_get("lat")?, lon: row.try_get("lon")? },
         sigma_metres: row.try_get("sigma")?,
         heading_degrees: row.try_get("heading")?,
+        simulated: row.try_get("simulated")?,
+        told_by,
+        device_tag: device_tag(row)?,
+        acknowledged: row.try_get("acknowledged")?,
+    })
+}
+
+fn seen_danger(row: &SqliteRow) -> Result<SeenDanger, StoreError> {
+    Ok(SeenDanger {
+        class: class(row.try_get("class")?)?,
+        score: row.try_get::<f64, _>("score")? as f32,
         length_metres: row.try_get("length")?,
         width_metres: row.try_get("width")?,
         area_square_metres: row.try_get("area")?,
         calibrated: row.try_get("calibrated")?,
-        simulated: row.try_get("simulated")?,
         model: model(row)?,
-        device_tag: device_tag(row)?,
-        acknowledged: row.try_get("acknowledged")?,
     })
 }
 

@@ -238,3 +238,30 @@ async fn an_older_store_forgets_minutes_names_of_devices_and_what_it_could_not_r
         "gone from the file as well"
     );
 }
+
+#[tokio::test]
+async fn dangers_of_before_marks_stay_and_a_mark_says_no_class() {
+    use sqlx::{AssertSqlSafe, SqlitePool};
+
+    let pool = SqlitePool::connect("sqlite::memory:").await.unwrap();
+    let mut old = pool.acquire().await.unwrap();
+    for script in [
+        include_str!("migrations/0001_start.sql"),
+        include_str!("migrations/0002_trial_operation.sql"),
+        include_str!("migrations/0003_danger_and_hours.sql"),
+        "INSERT INTO models (id, name, version, sha256, trial) VALUES (3, 'road', '1', 'ab', 0); \
+         INSERT INTO dangers VALUES (x'01', 1773741600, 'D40', 0.5, 50.0, 8.0, 1.5, 90.0, 0.8, 0.6, 0.4, 1, 0, 3, x'0a', 1);",
+        include_str!("migrations/0006_marks.sql"),
+        "INSERT INTO dangers (id, hour, marked_by, lat, lon, sigma, heading, simulated) \
+         VALUES (x'02', 1773741600, 'driver', 50.0, 8.0, 7.0, 90.0, 0);",
+    ] {
+        sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut *old).await.unwrap();
+    }
+    let kept = "SELECT class || ' ' || length || ' ' || model || ' ' || hex(device_tag) || ' ' || acknowledged FROM dangers \
+                WHERE marked_by IS NULL";
+    let kept: Vec<String> = sqlx::query_scalar(kept).fetch_all(&mut *old).await.unwrap();
+    assert_eq!(kept, ["D40 0.8 3 0A 1"]);
+    let neither =
+        "INSERT INTO dangers (id, hour, lat, lon, sigma, heading, simulated) VALUES (x'03', 0, 50.0, 8.0, 7.0, 9.0, 0)";
+    assert!(sqlx::query(neither).execute(&mut *old).await.is_err(), "nobody says that it is one");
+}

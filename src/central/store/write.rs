@@ -36,7 +36,10 @@ impl Store {
                     None => committed.repeated += 1,
                 },
                 Incoming::Danger(told) => {
-                    let model = model_id(&mut transaction, &told.model, &mut models).await?;
+                    let model = match told.seen() {
+                        Some(seen) => Some(model_id(&mut transaction, &seen.model, &mut models).await?),
+                        None => None,
+                    };
                     if danger::insert(&mut transaction, told, model).await? {
                         committed.new_dangers += 1;
                         dangers.push(Change::Danger(told.clone()));

@@ -84,9 +84,9 @@ impl BenchArguments {
         let video = self.video.or(configured);
         let video = video.ok_or_else(|| Failure::usage("which video is to be judged? write --video drive.mp4"))?;
         let gnss = self.gnss.or(config.as_ref().and_then(|config| match &config.gnss.source {
-                GnssSource::File { path } => Some(path.clone()),
-                _ => None,
-            }));
+            GnssSource::File { path } => Some(path.clone()),
+            _ => None,
+        }));
         let gnss = gnss.ok_or_else(|| Failure::usage("which log belongs to it? write --gnss drive.nmea"))?;
         let backend = config.as_ref().map_or_else(BackendSettings::default, |config| config.model.backend.clone());
         Ok(Job {

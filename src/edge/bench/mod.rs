@@ -248,7 +248,7 @@ fn decode(job: &Job) -> Result<Measured, Failure> {
     let size_px = (input.width as u32, input.height as u32);
     let mut scaled = source::gstreamer::bare::BareDecoder::open(&job.video, size_px).map_err(Failure::data)?;
     let mut meter = Meter::new();
-    while meter.seen < WARM_UP + job.frames && scaled.next().map_err(Failure::data)? {
+    while meter.seen < WARM_UP + job.frames && scaled.pull().map_err(Failure::data)? {
         meter.count();
     }
     meter.result()

@@ -306,7 +306,7 @@ fn refined(lines: &[&Line], start: Vector2<f64>) -> Option<(Vector2<f64>, Matrix
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;
-    let lower = if values.len() % 2 == 0 { values[values.len() / 2 - 1] } else { upper };
+    let lower = if values.len().is_multiple_of(2) { values[values.len() / 2 - 1] } else { upper };
     Some(0.5 * (lower + upper))
 }
 

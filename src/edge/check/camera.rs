@@ -36,7 +36,11 @@ pub(super) fn source_verdict(first: &Result<FirstPicture, SourceError>) -> Verdi
 }
 
 /// Whether the mounting was measured, for this size, and still looks where it looked.
-pub(super) fn mounting_verdict(camera: &CameraConfig, first: Option<&CameraImage>, starts_at: OffsetDateTime) -> Verdict {
+pub(super) fn mounting_verdict(
+    camera: &CameraConfig,
+    first: Option<&CameraImage>,
+    starts_at: OffsetDateTime,
+) -> Verdict {
     let Some(mounted) = &camera.mounted else {
         return Verdict::Warn(format!(
             "not measured: positions and sizes are indications; write a section [camera.{}.mounting] (`umsicht edge calibrate`)",
@@ -59,8 +63,7 @@ pub(super) fn mounting_verdict(camera: &CameraConfig, first: Option<&CameraImage
 /// A standing vehicle shows no road to measure by, so only a recording of a drive is asked; in service the watch over the
 /// camera does it.
 fn with_horizon(camera: &CameraConfig, mounted: &MountedCamera, starts_at: OffsetDateTime) -> Verdict {
-    let measured =
-        format!("measured at {}×{} pixels", mounted.intrinsics.width_px, mounted.intrinsics.height_px);
+    let measured = format!("measured at {}×{} pixels", mounted.intrinsics.width_px, mounted.intrinsics.height_px);
     let Ok(mut recording) = open(&camera.settings.source, starts_at) else { return Verdict::Ok(measured) };
     let pictures = some_pictures(recording.as_mut());
     match horizon(&mounted.camera(), &pictures) {

@@ -94,7 +94,10 @@ pub fn check(config: &EdgeConfig) -> Vec<Finding> {
         ("disk", disk_verdict(&config.spool.folder, config.spool.quota_bytes)),
         ("delivery", delivery_verdict(&config.spool)),
         ("broker", broker_verdict(&config.broker)),
-        ("clock", clock_verdict(OffsetDateTime::now_utc(), Path::new(SYNCHRONISED).exists(), position.gnss_ahead_seconds)),
+        (
+            "clock",
+            clock_verdict(OffsetDateTime::now_utc(), Path::new(SYNCHRONISED).exists(), position.gnss_ahead_seconds),
+        ),
         ("heat", temperature_verdict(&Roots::default())),
         ("status", local_verdict(config.local)),
         ("rights", permissions_verdict(&config.spool.folder, &needs(config))),

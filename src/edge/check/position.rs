@@ -49,10 +49,7 @@ fn recording_verdict(log: &FixLog, starts_at: Option<OffsetDateTime>) -> Verdict
     let report = log.report();
     if report.skipped > 0 {
         let (skipped, read) = (report.skipped, report.read);
-        return Verdict::Warn(format!(
-            "{span}; {skipped} of {read} lines cannot be used: {}",
-            report.describe("line")
-        ));
+        return Verdict::Warn(format!("{span}; {skipped} of {read} lines cannot be used: {}", report.describe("line")));
     }
     Verdict::Ok(span)
 }

@@ -177,11 +177,14 @@ mod tests {
         }
     }
 
+    /// What it is, how it is done, and what must be named.
+    type Change = (&'static str, fn(&mut Value), &'static str);
+
     #[test]
     fn each_change_is_named() {
         let (private, public) = pair();
         let sealed = seal(&report(), &private);
-        let changes: [(&str, fn(&mut Value), &str); 6] = [
+        let changes: [Change; 6] = [
             ("accepted", |r| r["accepted"] = json!(false), "accepted"),
             ("a number", |r| r["summary"]["median_metres"] = json!(0.811), "summary.median_metres"),
             ("an object", |r| r["objects"]["hole \"2\""]["found"]["left_metres"] = json!(0.0), "objects.hole \"2\""),

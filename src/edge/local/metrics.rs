@@ -18,7 +18,8 @@ pub(super) fn text(status: &DeviceStatus) -> String {
     cameras(&mut page, status);
     position(&mut page, status);
     page.one("umsicht_recording", "gauge", "1 while recording is on.", u8::from(status.recording.on));
-    page.one("umsicht_marks_total", "counter", "Marks of the driver.", status.marks);
+    page.one("umsicht_marks_total", "counter", "Marks of the driver that were reported.", status.marks);
+    page.one("umsicht_marks_refused_total", "counter", "Presses of which nothing was reported.", status.marks_refused);
     delivery(&mut page, status);
     machine(&mut page, status);
     let watchdog = &status.watchdog;

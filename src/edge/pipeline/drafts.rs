@@ -10,7 +10,7 @@ use crate::edge::report::Reporter;
 use crate::edge::spool::Draft;
 use crate::schema::event::EventData;
 use crate::schema::topic::TopicName;
-use crate::schema::{PassTag, RoadDamage};
+use crate::schema::{DriverMark, PassTag, RoadDamage, RoadDanger};
 
 /// What is to be reported of the sighting at `now`; nothing when an earlier run of the pass has done it.
 pub(super) fn drafts(
@@ -32,7 +32,7 @@ pub(super) fn drafts(
     // Its tag is of no pass: it must not lead to the damage that comes with the batch.
     let danger = is_danger
         .then(|| RoadDamage { pass: PassTag::random(), has_evidence: false, ..damage.clone() })
-        .map(|danger| draft(EventData::RoadDanger(danger), None, None));
+        .map(|danger| draft(EventData::RoadDanger(RoadDanger::Seen(danger)), None, None));
     let ordinal = reporter.ordinal(damage.position, sighting.best_seen_at);
     let damage = draft(EventData::RoadDamage(damage), Some(ordinal), sighting.picture.clone().ok());
     danger.into_iter().chain([damage]).collect()
@@ -47,6 +47,17 @@ pub(super) fn coverage_draft(site: &TopicName, reporter: &mut Reporter, stretch:
         time: hour_of(stretch.driven_at),
         ordinal: Some(ordinal),
         data: EventData::RoadCoverage(coverage),
+        picture: None,
+    }
+}
+
+/// What the driver marked, at once.
+pub(super) fn mark_draft(site: &TopicName, mark: DriverMark, at: OffsetDateTime) -> Draft {
+    Draft {
+        source: format!("/umsicht/{site}"),
+        time: hour_of(at),
+        ordinal: None,
+        data: EventData::RoadDanger(RoadDanger::MarkedByDriver(mark)),
         picture: None,
     }
 }

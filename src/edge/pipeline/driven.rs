@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use time::OffsetDateTime;
-
 use crate::edge::coverage::{Coverage, CoveragePolicy, Stretch};
 use crate::edge::fix::Fix;
 use crate::schema::{BlindReason, Unusable};
@@ -48,18 +46,23 @@ impl Driven {
         self.coverage.see(fix, usable)
     }
 
-    /// No frame waits; `fix_at` says where the vehicle is now.
+    /// No frame waits: where the vehicle is by now it sees nothing.
     pub fn pass_time(
         &mut self,
-        at: OffsetDateTime,
-        fix_at: &dyn Fn(OffsetDateTime) -> Option<Fix>,
         now: Instant,
+        fix: impl FnOnce() -> Option<Fix>,
+        may_record: impl FnOnce(Option<&Fix>) -> bool,
     ) -> Vec<Stretch> {
         if now.duration_since(self.looked_at) < WITHOUT_FRAMES {
             return Vec::new();
         }
         self.looked_at = now;
-        self.coverage.see(fix_at(at).as_ref(), Err(Unusable::Lens))
+        let fix = fix();
+        if !may_record(fix.as_ref()) {
+            self.coverage.not_recorded();
+            return Vec::new();
+        }
+        self.coverage.see(fix.as_ref(), Err(Unusable::Lens))
     }
 
     pub fn not_recorded(&mut self, now: Instant) {
@@ -69,5 +72,74 @@ impl Driven {
 
     pub fn finish(&mut self) -> Vec<Stretch> {
         self.coverage.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::geo::{EastNorth, LatLon, LocalFrame};
+
+    const BRIGHT: (Option<BlindReason>, f64) = (None, 120.0);
+    const BLIND: (Option<BlindReason>, f64) = (Some(BlindReason::Covered), 90.0);
+
+    /// So many metres north of the middle of a cell's southern edge, at 10 m/s.
+    fn fix(metres: f64) -> Fix {
+        let frame = LocalFrame::at(LatLon { lat: 50.0001, lon: 8.7 });
+        Fix {
+            at: datetime!(2026-03-17 09:30 UTC) + Duration::from_secs_f64(metres / 10.0),
+            position: frame.latlon_from_local(EastNorth::new(0.0, metres)),
+            speed_metres_per_second: 10.0,
+            heading_degrees: 0.0,
+            accuracy_metres: 1.5,
+            bridged_millis: 0,
+        }
+    }
+
+    /// What a drive of 400 m leaves; `look` says what the cameras show at each 5 m.
+    fn drive(mut look: impl FnMut(&mut Driven, f64, Instant) -> Vec<Stretch>) -> Vec<Stretch> {
+        let mut driven = Driven::new(CoveragePolicy::default(), Box::new(|| false));
+        let start = Instant::now();
+        let mut told = Vec::new();
+        for k in 0..80 {
+            let now = start + Duration::from_millis(500) * k;
+            told.extend(look(&mut driven, 5.0 * f64::from(k), now));
+        }
+        told.extend(driven.finish());
+        told
+    }
+
+    fn usable(stretches: &[Stretch]) -> (f64, f64) {
+        let all: f64 = stretches.iter().map(Stretch::length_metres).sum();
+        (stretches.iter().map(|stretch| stretch.usable_metres).sum(), all)
+    }
+
+    #[test]
+    fn a_blind_camera_costs_nothing_while_another_sees() {
+        let told = drive(|driven, metres, now| {
+            let mut told = driven.see(0, Some(&fix(metres)), BLIND, now);
+            told.extend(driven.see(1, Some(&fix(metres)), BRIGHT, now));
+            told
+        });
+        let (usable, all) = usable(&told);
+        assert!(all > 300.0 && usable > all - 20.0, "{usable} of {all}");
+    }
+
+    #[test]
+    fn without_frames_the_way_goes_on_unseen_and_where_nothing_may_be_recorded_nothing_is_told() {
+        let half = |may_record: bool| {
+            drive(move |driven, metres, now| {
+                if metres < 150.0 {
+                    return driven.see(0, Some(&fix(metres)), BRIGHT, now);
+                }
+                driven.pass_time(now, || Some(fix(metres)), |_| may_record)
+            })
+        };
+        let (seen, all) = usable(&half(true));
+        assert!(seen < 160.0 && all > seen, "{seen} of {all}");
+        let (seen, all) = usable(&half(false));
+        assert!((all - seen).abs() < 1.0 && all < 150.0, "{seen} of {all}");
     }
 }

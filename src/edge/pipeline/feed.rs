@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use time::OffsetDateTime;
 
-use crate::edge::source::settings::FramePolicy;
 use crate::edge::fix::Fix;
 use crate::edge::frame::Frame;
 use crate::edge::pipeline::sight::Sight;
 use crate::edge::pipeline::slot::{Slots, Taken};
+use crate::edge::source::settings::FramePolicy;
 use crate::edge::source::{FrameSource, SourceError};
 
 /// Where the vehicle was at a moment.
@@ -91,6 +91,10 @@ pub struct Counters {
     pub pictures_with_somebody: AtomicU64,
     /// Sightings without a picture, because the privacy model could not look at it.
     pub pictures_nobody_looked_at: AtomicU64,
+    /// The driver's marks that were reported.
+    pub marks: AtomicU64,
+    /// Marks that could not be placed, or must not be.
+    pub marks_not_reported: AtomicU64,
     /// Committed.
     pub events: AtomicU64,
 }
@@ -102,7 +106,7 @@ pub(super) fn add(counter: &AtomicU64, count: u64) {
 /// What the judging thread does next.
 pub(super) enum Step {
     /// The frame of a camera, by its place in the list.
-    Judge(usize, Frame),
+    Judge(usize, Box<Frame>),
     /// Nothing waits: time to look around. Comes about ten times a second.
     LookAround,
 }
@@ -132,7 +136,7 @@ pub(super) fn feed<E>(
                 break Ok(());
             }
             let next = match slots.take() {
-                Taken::Item(place, frame) => Step::Judge(place, frame),
+                Taken::Item(place, frame) => Step::Judge(place, Box::new(frame)),
                 Taken::NotYet => Step::LookAround,
                 Taken::Ended => break Ok(()),
             };

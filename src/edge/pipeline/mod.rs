@@ -5,6 +5,7 @@
 mod drafts;
 mod driven;
 mod feed;
+mod marks;
 mod outbox;
 mod road;
 pub mod sight;

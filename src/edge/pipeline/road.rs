@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
+use tokio::sync::mpsc;
 
 use crate::clock::Clock;
+use crate::edge::blind::Look;
 use crate::edge::config::{MountedCamera, assumed_camera};
 use crate::edge::coverage::{CoveragePolicy, Stretch};
 use crate::edge::danger::DangerProfile;
@@ -19,9 +21,10 @@ use crate::edge::infer::InferError;
 use crate::edge::judge::road::{RoadJudge, RoadJudgeConfig, Sighting};
 use crate::edge::mask::{Guard, NoPicture};
 use crate::edge::pass::Pass;
-use crate::edge::pipeline::drafts::{coverage_draft, device_draft, drafts};
+use crate::edge::pipeline::drafts::{coverage_draft, device_draft, drafts, mark_draft};
 use crate::edge::pipeline::driven::{Driven, IsWet};
 use crate::edge::pipeline::feed::{FixAt, Reader, Step, add, feed};
+use crate::edge::pipeline::marks;
 use crate::edge::pipeline::sight::Sight;
 use crate::edge::pipeline::{CameraCounters, Counters, Outbox, OutboxError, Pace, Playback};
 use crate::edge::report::Reporter;
@@ -29,6 +32,7 @@ use crate::edge::shadow::Shadow;
 use crate::edge::source::{FrameSource, SourceError};
 use crate::edge::spool::{Draft, SpoolError};
 use crate::edge::update::{Models, Updater};
+use crate::edge::vehicle::Mark;
 use crate::failure::Failure;
 use crate::schema::DamageClass;
 use crate::schema::topic::TopicName;
@@ -103,6 +107,8 @@ pub struct Live {
     pub clock: Arc<dyn Clock>,
     pub coverage: CoveragePolicy,
     pub is_wet: IsWet,
+    /// The driver's; a mark is reported whether or not a camera sees.
+    pub marks: mpsc::Receiver<Mark>,
 }
 
 /// One camera of a run.
@@ -236,17 +242,25 @@ impl RoadPipeline<'_> {
         let mut classes = damage_classes(&self.detector)?;
         let (mut readers, mut eyes): (Vec<_>, Vec<_>) = cameras.into_iter().map(CameraFeed::split).unzip();
         let counters = Arc::clone(&self.counters);
-        let clock = self.live.as_ref().map(|live| Arc::clone(&live.clock));
-        let mut driven = self.live.take().map(|live| Driven::new(live.coverage, live.is_wet));
+        let (clock, mut driven, mut made) = match self.live.take() {
+            Some(Live { clock, coverage, is_wet, marks }) => {
+                (Some(clock), Some(Driven::new(coverage, is_wet)), Some(marks))
+            }
+            None => (None, None, None),
+        };
         let read = feed(&mut readers, fix_at, &counters, stop, |step| {
             let stretches = match step {
                 Step::Judge(place, frame) => self.judge(&mut eyes, place, &frame, &mut classes, driven.as_mut())?,
                 Step::LookAround => match (&clock, &mut driven) {
-                    (Some(clock), Some(driven)) => driven.pass_time(clock.now(), &fix_at, Instant::now()),
+                    (Some(clock), Some(driven)) => {
+                        let may_record = |fix: Option<&Fix>| (self.may_record)(fix);
+                        driven.pass_time(Instant::now(), || fix_at(clock.now()), may_record)
+                    }
                     _ => Vec::new(),
                 },
             };
             self.report_coverage(&mut eyes, &stretches)?;
+            self.report_marks(made.as_mut(), fix_at)?;
             clock.as_ref().map_or(Ok(()), |clock| self.report_sight(&eyes, clock.as_ref()))
         })?;
         for eye in &mut eyes {
@@ -254,6 +268,7 @@ impl RoadPipeline<'_> {
         }
         let stretches = driven.map(|mut driven| driven.finish()).unwrap_or_default();
         self.report_coverage(&mut eyes, &stretches)?;
+        self.report_marks(made.as_mut(), fix_at)?;
         add(&counters.events, self.outbox.finish()?.len() as u64);
         Ok(read.into_iter().collect::<Result<(), _>>()?)
     }
@@ -320,9 +335,13 @@ impl RoadPipeline<'_> {
         add(&self.counters.frames_bridged, u64::from(frame.fix.is_some_and(|fix| fix.bridged_millis > BRIDGED_MILLIS)));
         add(&self.counters.detections, detections.len() as u64);
         self.report(eye, sightings, frame.captured_at)?;
-        let seen = eye.sight.as_ref().map(|sight| sight.now());
-        let driven = driven.zip(seen);
-        Ok(driven.map_or_else(Vec::new, |(driven, seen)| driven.see(place, frame.fix.as_ref(), seen, Instant::now())))
+        let Some(driven) = driven else { return Ok(Vec::new()) };
+        let seen = match &eye.sight {
+            Some(sight) => sight.now(),
+            // A recording's camera is not watched, but its pictures may be too dark all the same.
+            None => (None, f64::from(Look::of(&frame.image).mean_luma)),
+        };
+        Ok(driven.see(place, frame.fix.as_ref(), seen, Instant::now()))
     }
 
     /// The first frame tells what camera it is and which pass; so does the first one after something has changed.
@@ -374,6 +393,30 @@ impl RoadPipeline<'_> {
         let news = eyes.iter().filter_map(|eye| eye.sight.as_ref()).flat_map(|sight| sight.pass_time());
         let drafts: Vec<Draft> = news.map(|data| device_draft(&self.site, data, clock.now())).collect();
         if !drafts.is_empty() {
+            add(&self.counters.events, self.outbox.commit(drafts)?.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// What the driver has marked: at once.
+    fn report_marks(
+        &mut self,
+        made: Option<&mut mpsc::Receiver<Mark>>,
+        fix_at: &FixAt<'_>,
+    ) -> Result<(), PipelineError> {
+        let Some(made) = made else { return Ok(()) };
+        let mut drafts = Vec::new();
+        for mark in marks::made(made) {
+            match marks::place(mark, fix_at, &self.may_record, self.simulated) {
+                Ok(placed) => drafts.push(mark_draft(&self.site, placed, mark.at)),
+                Err(why) => {
+                    tracing::warn!("a mark of the driver is not reported: {why}");
+                    add(&self.counters.marks_not_reported, 1);
+                }
+            }
+        }
+        if !drafts.is_empty() {
+            add(&self.counters.marks, drafts.len() as u64);
             add(&self.counters.events, self.outbox.commit(drafts)?.len() as u64);
         }
         Ok(())

@@ -77,8 +77,13 @@ struct Surroundings {
     clock: Arc<DeviceClock>,
     recording: Arc<Recording>,
     vehicle: Vehicle,
-    marks: mpsc::Receiver<Mark>,
     stop: Arc<AtomicBool>,
+}
+
+/// What people ask of one run while it goes on.
+struct Asked {
+    commands: Option<mpsc::Receiver<Command>>,
+    marks: mpsc::Receiver<Mark>,
 }
 
 /// Runs until all recordings have ended or something else is wished.
@@ -125,10 +130,10 @@ pub(super) fn run(
     let (end, ended) = watch::channel(false);
     let publishing = runtime.spawn(publisher.run(ended.clone()));
 
-    let around = surround(runtime, config, &health, wishes, &stats, &ended);
+    let (around, marks) = surround(runtime, config, &health, wishes, &stats, &ended);
     set(&parts.watchdog, Arc::clone(watchdog));
     set(&parts.last_reload, wishes.last_reload());
-    let judged = judge(config, pass_id, &spool, &around, &zones, commands, pulse);
+    let judged = judge(config, pass_id, &spool, &around, &zones, Asked { commands, marks }, pulse);
     pulse.waits();
     around.stop.store(true, Ordering::Relaxed);
     let mut told = wishes.subscribe();
@@ -166,12 +171,12 @@ fn surround(
     wishes: &Wishes,
     stats: &watch::Receiver<PublishStats>,
     ended: &watch::Receiver<bool>,
-) -> Surroundings {
+) -> (Surroundings, mpsc::Receiver<Mark>) {
     let _within = runtime.enter();
     let parts = Arc::clone(&health.parts);
     let clock = Arc::new(DeviceClock::start(config.gnss.clock));
     let recording = Arc::new(Recording::kept_in(&config.spool.folder, config.vehicle.recording.as_ref()));
-    let (to_report, marks_taken) = mpsc::channel(MARKS);
+    let (to_report, marks_made) = mpsc::channel(MARKS);
     let marks = Arc::new(Marks::new(to_report, Arc::clone(&recording), clock.clone()));
     let vehicle = Vehicle::watch(&config.vehicle, &recording, &marks);
     let ignition = config.vehicle.ignition.is_some().then(|| vehicle.ignition.clone());
@@ -194,7 +199,7 @@ fn surround(
         Err(error) => tracing::error!("status, metrics and marks are not to be had: {error}"),
     }
     let (handle, health) = (runtime.handle().clone(), Arc::clone(health));
-    Surroundings { handle, health, parts, clock, recording, vehicle, marks: marks_taken, stop }
+    (Surroundings { handle, health, parts, clock, recording, vehicle, stop }, marks_made)
 }
 
 /// Set once in a run.
@@ -208,7 +213,7 @@ fn judge(
     spool: &Arc<Spool>,
     around: &Surroundings,
     zones: &Zones,
-    commands: Option<mpsc::Receiver<Command>>,
+    asked: Asked,
     pulse: &Pulse,
 ) -> Result<(), Failure> {
     let parts = &around.parts;
@@ -232,7 +237,7 @@ fn judge(
     }
     if let Some(updater) = &updates {
         set(&parts.updater, Arc::clone(updater));
-        commands.into_iter().for_each(|commands| carry_out(commands, Arc::clone(updater)));
+        asked.commands.into_iter().for_each(|commands| carry_out(commands, Arc::clone(updater)));
     }
     let counters = Arc::new(Counters::default());
     set(&parts.counters, Arc::clone(&counters));
@@ -256,6 +261,7 @@ fn judge(
             clock: around.clock.clone(),
             coverage: config.coverage.clone(),
             is_wet: Box::new(move || is_wet.borrow().is_some_and(|level| level.on)),
+            marks: asked.marks,
         }),
         outbox: Outbox::spool(Arc::clone(spool)),
         observer: Box::new(|_, _| {}),
@@ -271,6 +277,8 @@ fn judge(
         frames_without_fix = count(&counters.frames_without_fix),
         frames_not_recorded = count(&counters.frames_not_recorded),
         detections = count(&counters.detections),
+        marks = count(&counters.marks),
+        marks_not_reported = count(&counters.marks_not_reported),
         events = count(&counters.events),
         pictures_with_somebody = count(&counters.pictures_with_somebody),
         pictures_nobody_looked_at = count(&counters.pictures_nobody_looked_at),
@@ -370,8 +378,7 @@ impl Opened<'_> {
 
     fn feed(&mut self, config: &EdgeConfig, pass_id: Option<&PassId>) -> CameraFeed<'_> {
         let frames = self.config.settings.policy.frames;
-        let playback =
-            if self.is_live() { Playback { frames, pace: Pace::Camera } } else { Playback::of(frames) };
+        let playback = if self.is_live() { Playback { frames, pace: Pace::Camera } } else { Playback::of(frames) };
         // A recording is not watched: nobody can clean its lens.
         let sight = self.is_live().then(|| Arc::clone(&self.sight));
         CameraFeed {
@@ -411,10 +418,7 @@ async fn stop_when_wished(mut told: watch::Receiver<Wish>, stop: Arc<AtomicBool>
     }
 }
 
-async fn park_when_off(
-    mut ignition: watch::Receiver<Option<crate::edge::vehicle::Level>>,
-    wish: watch::Sender<Wish>,
-) {
+async fn park_when_off(mut ignition: watch::Receiver<Option<crate::edge::vehicle::Level>>, wish: watch::Sender<Wish>) {
     if ignition.wait_for(|level| level.is_some_and(|level| !level.on)).await.is_ok() {
         tracing::info!("the ignition is off: stopping");
         ask(&wish, Wish::Park);

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::schema::coverage::tests::coverage;
 use crate::schema::event::{EventData, tests as schema_tests};
-use crate::schema::{BlindReason, DeviceBlind, DeviceRecovered, RoadDamage};
+use crate::schema::{BlindReason, DeviceBlind, DeviceRecovered, RoadDamage, RoadDanger};
 
 pub(super) fn event(evidence_bytes: Option<usize>) -> (Event, Option<Vec<u8>>) {
     let mut event = Event { id: EventId::random(), ..schema_tests::damage() };
@@ -123,6 +123,10 @@ fn sent_items_free_their_space() {
     assert!(segments(folder.path()).len() <= 3);
 }
 
+fn danger(damage: RoadDamage) -> EventData {
+    EventData::RoadDanger(RoadDanger::Seen(damage))
+}
+
 fn event_of(kind: fn(RoadDamage) -> EventData) -> (Event, Option<Vec<u8>>) {
     let mut made = event(None).0;
     made.data = kind(made.data.damage().unwrap().clone());
@@ -150,7 +154,7 @@ fn a_danger_goes_before_what_came_earlier() {
     let folder = tempfile::tempdir().unwrap();
     let (spool, _) = open(folder.path());
     spool.commit_encoded(vec![event(None), event(None)]).unwrap();
-    let danger = spool.commit_encoded(vec![event_of(EventData::RoadDanger)]).unwrap()[0];
+    let danger = spool.commit_encoded(vec![event_of(danger)]).unwrap()[0];
     assert_eq!(waiting(&spool)[0].id, danger);
 }
 
@@ -206,7 +210,7 @@ fn road_events_wait_for_their_batch_and_a_danger_does_not() {
     {
         let (spool, _) = Spool::open(folder.path(), settings.clone()).unwrap();
         spool.commit_encoded((0..20).map(|_| event(Some(100))).collect()).unwrap();
-        let danger = spool.commit_encoded(vec![event_of(EventData::RoadDanger)]).unwrap()[0];
+        let danger = spool.commit_encoded(vec![event_of(danger)]).unwrap()[0];
         let sent: Vec<EventId> = waiting(&spool).iter().map(|item| item.id).collect();
         assert_eq!(sent, [danger]);
         assert_eq!((spool.stats().waiting, spool.outstanding(true)), (40, 1));
@@ -242,7 +246,7 @@ fn what_became_due_without_a_connection_does_not_leave_in_one_burst() {
     let settings = SpoolSettings { batching: Batching::every(Duration::from_secs(3600)).unwrap(), ..SMALL };
     let (spool, _) = Spool::open(folder.path(), settings.clone()).unwrap();
     spool.commit_encoded((0..50).map(|_| event(None)).collect()).unwrap();
-    let danger = spool.commit_encoded(vec![event_of(EventData::RoadDanger)]).unwrap()[0];
+    let danger = spool.commit_encoded(vec![event_of(danger)]).unwrap()[0];
     spool.lock_index().release_due(3 * 3_600_000);
     assert_eq!(spool.outstanding(true), 51);
     spool.spread_overdue();

@@ -53,7 +53,8 @@ pub struct DeviceStatus {
     pub link: LinkHealth,
     pub machine: MachineStatus,
     pub watchdog: WatchdogStatus,
-    /// Marks of the driver since the start, and those that were not taken.
+    /// Marks of the driver that were reported since the start, and presses of which nothing was: recording was off, there was no
+    /// fix, or nothing may be recorded there.
     pub marks: u64,
     pub marks_refused: u64,
     /// `None`: nobody has asked for a reload in this run.

@@ -90,7 +90,7 @@ fn facts(status: &DeviceStatus, line: &mut impl FnMut(&str, String)) {
         },
     );
     if status.marks + status.marks_refused > 0 {
-        line("marks", format!("{} taken, {} not taken", status.marks, status.marks_refused));
+        line("marks", format!("{} reported, {} not reported", status.marks, status.marks_refused));
     }
     if let Some(on) = status.ignition_on {
         line("ignition", if on { "on".into() } else { "off".into() });

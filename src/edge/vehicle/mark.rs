@@ -35,14 +35,13 @@ pub struct Marks {
     recording: Arc<Recording>,
     clock: Arc<dyn Clock>,
     last: Mutex<Option<(Instant, Mark)>>,
-    taken: AtomicU64,
     refused: AtomicU64,
 }
 
 impl Marks {
     #[must_use]
     pub fn new(to: mpsc::Sender<Mark>, recording: Arc<Recording>, clock: Arc<dyn Clock>) -> Self {
-        Self { to, recording, clock, last: Mutex::default(), taken: AtomicU64::new(0), refused: AtomicU64::new(0) }
+        Self { to, recording, clock, last: Mutex::default(), refused: AtomicU64::new(0) }
     }
 
     /// The button was pressed. A press right after another is the same mark.
@@ -65,7 +64,6 @@ impl Marks {
             return Err(MarkError::NotReady);
         }
         *last = Some((pressed, mark));
-        self.taken.fetch_add(1, Ordering::Relaxed);
         Ok(mark)
     }
 
@@ -76,11 +74,7 @@ impl Marks {
         }
     }
 
-    #[must_use]
-    pub fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
-    }
-
+    /// Presses that became no mark. Whether a mark can be placed is not known here.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
@@ -111,6 +105,6 @@ mod tests {
         assert_eq!(marks_taken.recv().await, Some(first));
         recording.switch_off().unwrap();
         assert_eq!(marks.press_at(after(9000)), Err(MarkError::RecordingOff));
-        assert_eq!((marks.taken(), marks.refused()), (2, 2));
+        assert_eq!(marks.refused(), 2);
     }
 }

@@ -127,7 +127,7 @@ async fn a_real_press_becomes_a_mark_unless_recording_is_off() {
     bench.recording.switch_off().unwrap();
     button.write_all(&bytes_of(mark, 1)).unwrap();
     until("the refusal", || bench.marks.refused() == 1).await;
-    assert_eq!(bench.marks.taken(), 1, "holding and releasing are no presses");
+    assert!(bench.taken.try_recv().is_err(), "holding and releasing are no presses");
 }
 
 #[tokio::test]

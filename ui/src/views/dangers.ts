@@ -1,6 +1,6 @@
 /** The strip below the bar: what vehicles told at once and nobody has acknowledged yet. Gone when there is nothing. */
 
-import type { Danger } from "../api";
+import type { Danger, DriverMark } from "../api";
 import { h, outdated, svg } from "../dom";
 import * as format from "../format";
 import { className, counted, hourWords, language, t } from "../i18n";
@@ -44,23 +44,22 @@ export class DangerStrip {
 
   #row(danger: Danger): HTMLElement {
     const lang = language();
-    const place = { class: className(danger.class), street: danger.section?.name ?? t("unknownStreet") };
-    const size = format.size(danger.length_metres, danger.width_metres, danger.calibrated, lang);
+    const place = whatAndWhere(danger);
     const hour = hourWords(format.hourAgo(danger.hour, new Date(), lang));
     const button = (act: "show" | "seen", words: string, name: string, hint: string): HTMLElement =>
       h("button", { type: "button", class: act, "data-act": act, "data-danger": danger.id, "aria-label": name, title: hint }, words);
     return h(
       "li",
-      { "data-id": danger.id },
+      { "data-id": danger.id, "data-marked-by": danger.marked_by ?? "" },
       warningSign(20),
       h("p", { class: "danger-what" }, h("strong", {}, t("danger")), ` ${t("dangerAt", place)}`),
-      h("p", { class: "danger-facts" }, t("dangerFacts", { size, hour })),
+      h("p", { class: "danger-facts" }, facts(danger, hour)),
       this.#failed === danger.id && h("p", { class: "danger-failed", role: "alert" }, t("dangerSeenFailed")),
       h(
         "div",
         { class: "danger-buttons" },
         button("show", t("dangerShow"), t("dangerShowName", place), ""),
-        button("seen", t("dangerSeen"), t("dangerSeenName", place), t("dangerSeenHint")),
+        button("seen", t("dangerSeen"), t("dangerSeenName", place), t(isMark(danger) ? "markSeenHint" : "dangerSeenHint")),
       ),
     );
   }
@@ -78,6 +77,22 @@ export class DangerStrip {
       this.render(this.#shown);
     });
   }
+}
+
+const isMark = (danger: Danger): danger is DriverMark => danger.marked_by === "driver";
+
+/** For sentences that name a danger. */
+export function whatAndWhere(danger: Danger): { what: string; street: string } {
+  const what = isMark(danger) ? t("markedByDriver") : className(danger.class);
+  return { what, street: danger.section?.name ?? t("unknownStreet") };
+}
+
+function facts(danger: Danger, hour: string): string {
+  const lang = language();
+  if (isMark(danger)) {
+    return t("markFacts", { sigma: format.number(Math.max(1, danger.sigma_metres), 0, lang), hour });
+  }
+  return t("dangerFacts", { size: format.size(danger.length_metres, danger.width_metres, danger.calibrated, lang), hour });
 }
 
 /** A triangle with an exclamation mark, also on the map; decorative, the words stand beside it. */

@@ -8,8 +8,8 @@ use std::time::Duration;
 use image::{Rgb, RgbImage};
 use proptest::prelude::*;
 
-use crate::edge::blind::look::{COLUMNS, Look, ROWS};
 use super::*;
+use crate::edge::blind::look::{COLUMNS, Look, ROWS};
 use crate::edge::frame::CameraImage;
 use crate::schema::blind::BlindReason;
 
@@ -108,7 +108,8 @@ fn a_camera_that_repeats_by_habit_is_given_more_time() {
 
 #[test]
 fn covers_and_glare_are_told_within_five_seconds() {
-    let cover = |luma: u8| move |k: u32| Some(look(move |x, y| luma.saturating_add(((x ^ y ^ k) % 2) as u8 + (y / 8) as u8)));
+    let cover =
+        |luma: u8| move |k: u32| Some(look(move |x, y| luma.saturating_add(((x ^ y ^ k) % 2) as u8 + (y / 8) as u8)));
     for (luma, expected) in [(90, BlindReason::Covered), (2, BlindReason::Covered), (242, BlindReason::Glare)] {
         let (mut watch, at) = seeing(20);
         let (changes, later) = play(&mut watch, at, 5, cover(luma));

@@ -37,7 +37,7 @@ impl BareDecoder {
     }
 
     /// Whether there was another picture.
-    pub fn next(&mut self) -> Result<bool, SourceError> {
+    pub fn pull(&mut self) -> Result<bool, SourceError> {
         let patience = gst::ClockTime::from_seconds(10);
         match self.pictures.try_pull_sample(patience) {
             Some(_) => Ok(true),
