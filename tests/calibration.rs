@@ -231,10 +231,11 @@ fn real_drives_agree_with_the_estimate_although_the_horizon_is_above_the_picture
 #[test]
 fn a_pass_is_accepted_or_not_and_a_changed_report_is_found_out() {
     let folder = tempfile::tempdir().unwrap();
+    let classes = [DamageClass::Pothole, DamageClass::AlligatorCrack, DamageClass::LongitudinalCrack];
     let patches: Vec<Patch> = (0..6)
         .map(|k| Patch {
-            class: [DamageClass::Pothole, DamageClass::AlligatorCrack][k % 2],
-            along_metres: 14.0 + 8.0 * k as f64,
+            class: classes[k % 3],
+            along_metres: 14.0 + 9.0 * k as f64,
             left_metres: 0.6 * (k as f64).sin(),
             length_metres: 0.9,
             width_metres: 0.7,

@@ -64,6 +64,7 @@ pub struct Clip {
 impl Clip {
     /// Writes the pictures of a part of the drive, with their times, into a new folder; its first picture is at `from`.
     pub fn write_pictures(&self, folder: &Path, from: Duration, to: Duration) -> PathBuf {
+        self.assert_colours_apart();
         let pictures = folder.join(format!("pictures-{}", from.as_millis()));
         fs::create_dir(&pictures).unwrap();
         let mut times = "file,stream_time_seconds\n".to_owned();
@@ -92,6 +93,17 @@ impl Clip {
         let log = folder.join("drive.nmea");
         fs::write(&log, text).unwrap();
         log
+    }
+
+    /// The model puts one box around all of a colour, so two such patches in one picture would be one damage between them.
+    fn assert_colours_apart(&self) {
+        for (k, one) in self.patches.iter().enumerate() {
+            for other in self.patches[k + 1..].iter().filter(|other| other.class == one.class) {
+                let apart_metres = (one.along_metres - other.along_metres).abs();
+                let road_between = apart_metres - 0.5 * (one.length_metres + other.length_metres);
+                assert!(road_between >= DRAWN_METRES, "two patches of {} are {apart_metres} m apart", one.class);
+            }
+        }
     }
 
     fn picture(&self, driven_metres: f64) -> RgbImage {

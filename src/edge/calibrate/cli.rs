@@ -36,8 +36,7 @@ What cannot be measured must be given: the lens (from the configuration or --hor
 for a drive, roll for both. The result is a section for the configuration, with residuals; look at --picture before
 you use it: grid and lane must agree, and the horizon must lie on the horizon.";
 
-/// A picture from the drive this often.
-const DRIVE_INTERVAL: Duration = Duration::from_millis(200);
+const DRIVE_INTERVAL_MILLIS: u64 = 200;
 const HELD_INTERVAL: Duration = Duration::from_millis(500);
 const MAX_DRIVE_PICTURES: usize = 1500;
 const MAX_HELD_PICTURES: usize = 40;
@@ -73,6 +72,9 @@ pub struct CalibrateArguments {
     /// A video, a folder of pictures or one picture; without it the configured source.
     #[arg(long, value_name = "PATH")]
     input: Option<PathBuf>,
+    /// A picture from the drive this often; at most 1500 are looked at.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = DRIVE_INTERVAL_MILLIS, value_parser = clap::value_parser!(u64).range(20..=60_000))]
+    interval_millis: u64,
     /// Of the lens above the road, by tape; else as configured.
     #[arg(long, value_name = "METRES", value_parser = height)]
     height_metres: Option<f64>,
@@ -322,9 +324,10 @@ impl CalibrateArguments {
     }
 
     fn source(&self, config: &EdgeConfig) -> Result<Pictures, Failure> {
+        let interval = Duration::from_millis(self.interval_millis);
         match &self.input {
-            Some(path) => Pictures::open(path, DRIVE_INTERVAL),
-            None => Pictures::from_source(&self.camera(config)?.settings.source, DRIVE_INTERVAL),
+            Some(path) => Pictures::open(path, interval),
+            None => Pictures::from_source(&self.camera(config)?.settings.source, interval),
         }
     }
 

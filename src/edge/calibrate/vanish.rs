@@ -18,6 +18,10 @@ const PITCH_DEGREES: (i32, i32) = (-15, 45);
 const YAW_DEGREES: i32 = 35;
 /// Lines that point by further than this are not counted.
 const VOTE_TOLERANCE_RADIANS: f64 = 0.03;
+/// How far below the point the middle of a line must lie.
+const LEAST_BELOW: f64 = 0.02;
+/// An unbroken line is seen up to the point itself. So far beyond it may end: more than the grid of the vote is off.
+const MAX_BEYOND: f64 = 0.02;
 const MAX_VOTERS: usize = 2500;
 /// A frame's longest.
 const MAX_LINES_PER_FRAME: usize = 40;
@@ -231,7 +235,7 @@ fn past(line: &Line, point: Vector2<f64>) -> f64 {
 /// Only what lies below the point can be road, and a line that runs through it belongs to something else.
 fn in_question(line: &Line, point: Vector2<f64>) -> bool {
     let way = line.middle - point;
-    way.y > 0.02 && way.norm() > 0.52 * line.length
+    way.y > LEAST_BELOW && way.norm() > 0.5 * line.length - MAX_BEYOND
 }
 
 fn best_vote(lines: &[&Line]) -> Vector2<f64> {
