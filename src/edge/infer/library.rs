@@ -83,11 +83,11 @@ mod tests {
     #[test]
     fn the_newest_version_in_a_folder_is_taken() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["libonnxruntime.so.1.9.0", "libonnxruntime.so.1.31.1", "libonnxruntime_providers_shared.so"] {
+        for name in ["libonnxruntime.so.1.9.0", "libonnxruntime.so.1.28.0", "libonnxruntime_providers_shared.so"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
         let found = find_in(None, None, vec![folder.path().join("absent"), folder.path().to_owned()]).unwrap();
-        assert_eq!(found.file_name().unwrap(), "libonnxruntime.so.1.31.1");
+        assert_eq!(found.file_name().unwrap(), "libonnxruntime.so.1.28.0");
     }
 
     #[test]
