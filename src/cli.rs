@@ -15,11 +15,11 @@ pub use crate::failure::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
-  umsicht edge check --config /etc/umsicht/edge-road.toml
+  umsicht edge check --config /etc/umsicht/edge.toml
       is everything in place: camera, position, model, spool, broker?
   umsicht edge replay --video drive.mp4 --gnss drive.nmea --out events.jsonl
       judge a recorded drive, without a broker
-  umsicht edge run --config /etc/umsicht/edge-road.toml
+  umsicht edge run --config /etc/umsicht/edge.toml
       the service on the vehicle
 
 Exit codes: 0 fine, 64 bad usage or configuration, 65 bad data, 69 a needed service is missing, 70 a bug.";

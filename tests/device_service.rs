@@ -259,10 +259,11 @@ fn a_camera_of_another_size_than_measured_is_told_and_keeps_the_other_from_nothi
     let cameras = camera("front", &front) + &camera("rear", &rear) + mounting;
     let mut service = Service::start(&cameras, free_port(), broker.port());
     let status = service.comes_to("the complaint", |status| {
-        frames(status, "front") > 10 && status["cameras"]["rear"]["last_error"].is_string()
+        frames(status, "front") > 10 && status["cameras"]["rear"]["wrong_size"].as_u64() > Some(0)
     });
-    let complaint = status["cameras"]["rear"]["last_error"].as_str().unwrap();
-    assert!(complaint.contains("[camera.rear.mounting] was measured for another size than 160×120"), "{complaint}");
+    let page = umsicht().args(["edge", "status", "--config"]).arg(&service.config).output().unwrap();
+    let page = String::from_utf8(page.stdout).unwrap();
+    assert!(page.contains("camera rear gives 160×120, its mounting was measured for another size"), "{page}");
     assert!(status["position"]["last_error"].is_string(), "no gpsd is there, and that is told: {status:#?}");
     service.ends();
 }

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 
 const RUN_EXAMPLES: &str = "\
 Example:
-  umsicht edge run --config /etc/umsicht/edge-road.toml
+  umsicht edge run --config /etc/umsicht/edge.toml
 
 Stops in order on SIGTERM; what was committed and not sent waits in the spool for the next start.";
 
@@ -35,13 +35,13 @@ The first picture is taken to be of the time of the first fix.";
 
 const CHECK_EXAMPLES: &str = "\
 Example:
-  umsicht edge check --config /etc/umsicht/edge-road.toml
+  umsicht edge check --config /etc/umsicht/edge.toml
 
 Exit codes: 0 all is in place (there may be warnings), 64 the configuration is wrong, 69 something is missing.";
 
 const UPDATE_EXAMPLES: &str = "\
 Example:
-  umsicht edge update --config /etc/umsicht/edge-road.toml --bundle models-12.umsicht-models
+  umsicht edge update --config /etc/umsicht/edge.toml --bundle models-12.umsicht-models
 
 Needs the section [update] of the configuration. The models are tried on this device before they are used; while the
 service runs it goes on judging and takes them between two frames. New models are on trial until they have judged 100
@@ -50,7 +50,7 @@ frames or worked for a minute, and the device goes back by itself when they fail
 
 const ROLLBACK_EXAMPLES: &str = "\
 Example:
-  umsicht edge rollback --config /etc/umsicht/edge-road.toml
+  umsicht edge rollback --config /etc/umsicht/edge.toml
 
 Goes to the models before, or to those that came with the program. The version that was in use is not taken again.";
 

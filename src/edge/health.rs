@@ -150,13 +150,6 @@ impl CameraPart {
         let report = self.state.report();
         let dropped = self.counters.dropped_frames.load(Ordering::Relaxed);
         let wrong_size = self.counters.frames_of_wrong_size.load(Ordering::Relaxed);
-        let size = report.size_px.map(|(width, height)| format!("{width}×{height}")).unwrap_or_default();
-        let wrong_size = (wrong_size > 0).then(|| {
-            format!(
-                "{wrong_size} pictures were not judged: [camera.{}.mounting] was measured for another size than {size}",
-                self.name
-            )
-        });
         let (width_px, height_px) = report.size_px.unwrap_or_default();
         CameraStatus {
             state: report.phase.as_str().into(),
@@ -167,7 +160,8 @@ impl CameraPart {
             frames_per_second_last_minute: self.rate.see(report.frames, now),
             connections: report.connections,
             failures: report.failures,
-            last_error: wrong_size.or(report.last_error),
+            wrong_size,
+            last_error: report.last_error,
             width_px,
             height_px,
             decoder: report.decoder.unwrap_or_default(),
@@ -186,8 +180,12 @@ fn position_status(state: &PositionState) -> PositionStatus {
     ];
     PositionStatus {
         source: state.source.clone(),
-        connected: !matches!(state.reception, Reception::Disconnected(_)),
-        fix_age_seconds: state.last_fix_age.map(|age| age.as_secs_f64()),
+        connected: !matches!(state.reception, Reception::Disconnected(_) | Reception::Silent | Reception::Unreadable),
+        // A recording has its fixes all at once, and none of them grows old.
+        fix_age_seconds: match state.last_fix_age {
+            None if state.reception.is_good() => Some(0.0),
+            age => age.map(|age| age.as_secs_f64()),
+        },
         accuracy_metres: state.accuracy_metres,
         fixes: counts.fixes,
         refused: refused.into_iter().map(|(why, count)| (why.to_owned(), count)).collect(),

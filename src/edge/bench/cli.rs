@@ -43,9 +43,9 @@ pub struct BenchArguments {
     /// Each part is measured so often; the least counts.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Threads of ONNX Runtime.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
-    threads: u8,
+    /// Threads of ONNX Runtime; otherwise the configuration's, or 1.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: Option<u8>,
     /// The library of ONNX Runtime, or a folder that holds it; else `ORT_DYLIB_PATH` or the usual places.
     #[arg(long, value_name = "PATH")]
     onnxruntime: Option<PathBuf>,
@@ -95,7 +95,7 @@ impl BenchArguments {
             models: self.models.or(config.as_ref().map(models_folder)).unwrap_or_else(|| "models".into()),
             model: self.model,
             backend: BackendSettings {
-                intra_threads: usize::from(self.threads),
+                intra_threads: self.threads.map_or(backend.intra_threads, usize::from),
                 onnxruntime: self.onnxruntime.or(backend.onnxruntime.clone()),
                 ..backend
             },

@@ -124,26 +124,47 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/edge-road.toml");
         let config = EdgeConfig::read(&path).unwrap();
         assert_eq!(config.cameras[0].name, "front");
-        let camera = config.cameras[0].mounted.unwrap();
-        assert_eq!((camera.intrinsics.width_px, camera.mounting.pitch_degrees), (1280, 4.0));
+        assert_eq!(config.cameras[0].mounted, None, "whoever edits only the source has not measured anything");
         assert_eq!(config.broker.client_id, "umsicht-soest-bauhof-3");
         assert_eq!(config.cameras[0].settings.policy.frames, FramePolicy::Latest);
         assert!(config.update.is_none() && config.shadow.is_none(), "both are offers");
     }
 
+    fn written(line: &str) -> &str {
+        let is_setting = |line: &&str| line.starts_with('[') || line.contains(" = ");
+        line.strip_prefix("# ").filter(is_setting).unwrap_or(line)
+    }
+
+    /// The example with what is commented out from one line to another written out.
+    fn example_with(parts: &[(&str, &str)]) -> EdgeConfig {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/edge-road.toml");
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        for (from, to) in parts {
+            let (head, rest) = text.split_once(from).unwrap();
+            let (optional, tail) = rest.split_once(to).unwrap();
+            let optional: Vec<&str> = optional.lines().map(written).collect();
+            text = format!("{head}{}{}\n{to}{tail}", written(from), optional.join("\n"));
+        }
+        crate::config::parse(Path::new("/etc/umsicht/edge.toml"), &text, EdgeConfig::from_table).unwrap()
+    }
+
     #[test]
     fn what_is_commented_out_for_updates_and_the_shadow_is_sound_too() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/edge-road.toml");
-        let text = std::fs::read_to_string(&path).unwrap();
-        let (head, rest) = text.split_once("# [update]").unwrap();
-        let (optional, tail) = rest.split_once("[spool]").unwrap();
-        let is_setting = |line: &&str| line.starts_with('[') || line.contains(" = ");
-        let written = |line| str::strip_prefix(line, "# ").filter(is_setting).unwrap_or(line);
-        let optional: Vec<&str> = optional.lines().map(written).collect();
-        let text = format!("{head}[update]{}\n[spool]{tail}", optional.join("\n"));
-        let config = crate::config::parse(Path::new("/etc/umsicht/edge.toml"), &text, EdgeConfig::from_table).unwrap();
+        let config = example_with(&[("# [update]", "[spool]")]);
         let update = config.update.unwrap();
         assert_eq!(update.inbox, update.folder.join("inbox"));
         assert_eq!(config.shadow.unwrap().every_nth_frame, 5);
+    }
+
+    #[test]
+    fn what_is_commented_out_about_the_vehicle_shows_the_defaults_and_sound_offers() {
+        let plain = example_with(&[]);
+        let config = example_with(&[("# [camera.front.blind]", "[gnss]"), ("# [recording]", "[model]")]);
+        let mut blind = config.cameras[0].blind.clone();
+        assert_eq!(blind.off.len(), 1);
+        blind.off.clear();
+        assert_eq!(blind, plain.cameras[0].blind);
+        assert_eq!((config.coverage, config.local), (plain.coverage, plain.local));
+        assert!(config.recording.privacy_zones_file.is_some() && config.vehicle.inputs().count() == 4);
     }
 }

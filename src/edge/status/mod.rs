@@ -64,7 +64,7 @@ pub struct DeviceStatus {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CameraStatus {
-    /// In one word: `connecting`, `running`, `waiting` (before the next attempt), `ended`, `paused`.
+    /// In one word: `connecting`, `delivering`, `waiting` (before the next attempt), `ended`.
     pub state: String,
     /// Why it sees nothing that can be judged, see [`crate::schema::BlindReason`].
     pub blind: Option<String>,
@@ -72,6 +72,8 @@ pub struct CameraStatus {
     pub frames: u64,
     pub dropped: u64,
     pub late: u64,
+    /// Not judged, because the mounting was measured for another size.
+    pub wrong_size: u64,
     pub frames_per_second_last_minute: f64,
     pub connections: u64,
     pub failures: u64,

@@ -100,9 +100,10 @@ fn facts(status: &DeviceStatus, line: &mut impl FnMut(&str, String)) {
 fn camera_words(camera: &super::CameraStatus) -> String {
     let size = match camera.width_px {
         0 => String::new(),
+        width if camera.decoder.is_empty() => format!(", {width}×{}", camera.height_px),
         width => format!(", {width}×{} by {}", camera.height_px, camera.decoder),
     };
-    let dropped = camera.dropped + camera.late;
+    let dropped = camera.dropped + camera.late + camera.wrong_size;
     format!(
         "{}{size}, {:.1} frames/s; {} frames, {dropped} not judged, {} connections, {} failures",
         camera.state, camera.frames_per_second_last_minute, camera.frames, camera.connections, camera.failures
@@ -149,7 +150,7 @@ mod tests {
     #[test]
     fn the_page_is_as_reviewed() {
         let front = CameraStatus {
-            state: "running".into(),
+            state: "delivering".into(),
             frames: 51_234,
             dropped: 12,
             frames_per_second_last_minute: 14.96,

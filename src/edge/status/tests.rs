@@ -6,7 +6,7 @@ use super::*;
 
 fn status() -> DeviceStatus {
     let front = CameraStatus {
-        state: "running".into(),
+        state: "delivering".into(),
         blind: Some("covered".into()),
         frames: 9,
         last_error: Some("rtsp://admin:s3cret@10.0.0.5/1: connection refused".into()),

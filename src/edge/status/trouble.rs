@@ -74,6 +74,16 @@ fn cameras(status: &DeviceStatus, say: &mut impl FnMut(Severity, String, &str)) 
             let error = error.map(|error| format!(" ({error})")).unwrap_or_default();
             say(Severity::Fault, format!("camera {name} {what}{error}"), to_do);
         }
+        if camera.wrong_size > 0 {
+            let (count, width, height) = (camera.wrong_size, camera.width_px, camera.height_px);
+            say(
+                Severity::Fault,
+                format!(
+                    "camera {name} gives {width}×{height}, its mounting was measured for another size: {count} pictures not judged"
+                ),
+                "set the camera to that size, or measure it anew: `umsicht edge calibrate`",
+            );
+        }
     }
 }
 
@@ -90,7 +100,9 @@ fn blindness(reason: &str) -> (String, &'static str) {
         "moved" => {
             ("looks elsewhere than it was measured", "turn it back, or measure it anew: `umsicht edge calibrate`")
         }
-        other => return (format!("sees nothing: {other}"), "look at its picture with `umsicht edge check`"),
+        other => {
+            return (format!("sees nothing: {other}"), "look at the camera; `umsicht edge check` tells what it answers");
+        }
     };
     (what.to_owned(), to_do)
 }
