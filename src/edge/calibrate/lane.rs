@@ -276,7 +276,9 @@ pub fn find_lines(
     let nearest = |on_left: bool| {
         groups
             .iter()
-            .filter(|g| length(g) > MIN_SHARE_OF_LONGEST * longest && (middle(g) > 0.0) == on_left && middle(g).abs() > 0.2)
+            .filter(|g| {
+                length(g) > MIN_SHARE_OF_LONGEST * longest && (middle(g) > 0.0) == on_left && middle(g).abs() > 0.2
+            })
             .min_by(|a, b| middle(a).abs().total_cmp(&middle(b).abs()))
     };
     let points = |group: &Vec<(Segment, f64)>| {
