@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use time::OffsetDateTime;
-use umsicht::schema::Event;
+use umsicht::schema::{DamageClass, Event};
 use umsicht::schema::event::EventData;
 
 use crate::support::mosquitto::{Collected, Mosquitto, collect, free_port};
 use crate::support::receiver::{Gpsd, sentences};
 use crate::support::rtsp::RtspServer;
-use crate::support::{clip, umsicht};
+use crate::support::clip::{self, Clip, Patch};
+use crate::support::umsicht;
 
 /// Far longer than anything takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -285,4 +286,51 @@ fn whoever_switches_recording_off_is_obeyed_over_a_restart() {
     service.ends();
     let folder: &Path = config.parent().unwrap();
     assert!(folder.join("spool/recording-off").exists(), "it stays off until somebody switches it on");
+}
+
+const METRES_PER_SECOND: f64 = 10.0;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_road_that_was_driven_is_told_beside_its_damages() {
+    let Some(broker) = Mosquitto::start(false) else { return };
+    let collected = collect(broker.port());
+    collected.listens().await;
+    let folder = tempfile::tempdir().unwrap();
+    let patch = Patch {
+        class: DamageClass::Pothole,
+        along_metres: 60.0,
+        left_metres: 0.4,
+        length_metres: 0.8,
+        width_metres: 0.6,
+    };
+    let clip =
+        Clip { patches: vec![patch], along_at: |seconds| METRES_PER_SECOND * seconds, duration: Duration::from_secs(12) };
+    clip.write_log(folder.path());
+    let pictures = clip.write_pictures(folder.path(), Duration::ZERO, clip.duration);
+    let config = folder.path().join("edge.toml");
+    let text = format!(
+        "site = \"soest\"\ndevice = \"bauhof-3\"\n[camera.front]\nkind = \"images\"\nfolder = \"{pictures}\"\n\
+         times = \"{pictures}/times.csv\"\nframes = \"every\"\n{}[gnss]\nkind = \"file\"\nfile = \"drive.nmea\"\n\
+         [local]\nlisten = \"127.0.0.1:0\"\n[model]\nfolder = \"{}\"\nbackend = \"tract\"\n\
+         [spool]\nfolder = \"spool\"\nbatch_minutes = 0\n[broker]\nhost = \"127.0.0.1\"\nport = {}\n",
+        clip::CAMERA,
+        clip::models().display(),
+        broker.port(),
+        pictures = pictures.display(),
+    );
+    fs::write(&config, text).unwrap();
+    let output = umsicht().args(["edge", "run", "--config"]).arg(&config).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let coverage = collected.comes("umsicht/1/soest/road/event/road.coverage", 1).await;
+    assert_eq!(collected.comes("umsicht/1/soest/road/event/road.damage", 1).await.len(), 1);
+    let mut driven = 0.0;
+    for payload in coverage {
+        let event = Event::from_json(&payload).unwrap();
+        assert!(event.ordinal.is_some() && event.time.minute() == 0, "as a damage is told: {event:?}");
+        let EventData::RoadCoverage(stretch) = event.data else { panic!("{event:?}") };
+        assert!(stretch.unusable.is_empty() && stretch.calibrated, "{stretch:?}");
+        driven += stretch.usable_metres;
+    }
+    let whole = METRES_PER_SECOND * clip.duration.as_secs_f64();
+    assert!(driven > 0.75 * whole && driven < 1.1 * whole, "{driven} m of {whole} m");
 }

@@ -21,6 +21,8 @@ const MAX_FOCAL_SIGMA: f64 = 0.05;
 const MAX_ANGLE_RADIANS: f64 = 1.05;
 /// Both edges of a marking, in heights of the camera.
 const MARKING_HEIGHTS: f64 = 0.12;
+/// A single dash of a broken line is so short beside an unbroken one; what is shorter is a crack or a joint.
+const MIN_SHARE_OF_LONGEST: f64 = 0.1;
 
 /// Two points on one line of the road, as far apart as they can be seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -274,7 +276,9 @@ pub fn find_lines(
     let nearest = |on_left: bool| {
         groups
             .iter()
-            .filter(|g| length(g) > 0.25 * longest && (middle(g) > 0.0) == on_left && middle(g).abs() > 0.2)
+            .filter(|g| {
+                length(g) > MIN_SHARE_OF_LONGEST * longest && (middle(g) > 0.0) == on_left && middle(g).abs() > 0.2
+            })
             .min_by(|a, b| middle(a).abs().total_cmp(&middle(b).abs()))
     };
     let points = |group: &Vec<(Segment, f64)>| {

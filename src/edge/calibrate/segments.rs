@@ -14,6 +14,7 @@ const MIN_GRADIENT: f32 = 4.0;
 const ANGLE_TOLERANCE_RADIANS: f32 = 0.3;
 /// Of the picture's height.
 const MIN_LENGTH_SHARE: f64 = 0.05;
+/// Scatter across the line; a soft edge may scatter by as much as its breadth explains.
 const MAX_CROOKEDNESS_PX: f64 = 1.2;
 
 /// In pixels of the original picture.
@@ -141,7 +142,9 @@ impl Edges {
             let along = (x - mean_x) * along_x + (y - mean_y) * along_y;
             (first, last) = (first.min(along), last.max(along));
         }
-        let straight = last - first >= min_length && across.max(0.0).sqrt() <= MAX_CROOKEDNESS_PX;
+        // The scatter of pixels that are spread evenly over the region's breadth.
+        let by_breadth = region.len() as f64 / (last - first).max(1.0) / 12.0_f64.sqrt();
+        let straight = last - first >= min_length && across.max(0.0).sqrt() <= by_breadth.max(MAX_CROOKEDNESS_PX);
         let end = |along: f64| (mean_x + along * along_x, mean_y + along * along_y);
         straight.then(|| (end(first), end(last)))
     }
@@ -173,6 +176,20 @@ mod tests {
             let off = (at_middle - 130.0).abs().min((at_middle - 138.0).abs());
             assert!(off < 0.4, "{at_middle}");
         }
+    }
+
+    #[test]
+    fn a_soft_edge_is_found_and_a_bent_one_is_not() {
+        // Brightness rises over eight pixels across a line from the top to the bottom, as paint does near the camera.
+        let seen = |place: fn(f32) -> f32| {
+            let rows = (0..180_u8).flat_map(|y| (0..=255_u8).map(move |x| (f32::from(x), f32::from(y))));
+            let values = rows.map(|(x, y)| 80.0 + 120.0 * ((x - place(y)) / 8.0).clamp(0.0, 1.0)).collect();
+            segments(&Grey { width: 256, height: 180, values })
+        };
+        let straight = seen(|y| 60.0 + 0.5 * y);
+        assert!(straight.len() == 1 && straight[0].length_px() > 190.0, "{straight:?}");
+        let bent = seen(|y| 60.0 + 0.5 * y + 12.0 * (std::f32::consts::PI * y / 180.0).sin());
+        assert!(bent.iter().all(|segment| segment.length_px() < 150.0), "{bent:?}");
     }
 
     #[test]
