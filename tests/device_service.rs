@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use time::OffsetDateTime;
-use umsicht::schema::{DamageClass, Event};
 use umsicht::schema::event::EventData;
+use umsicht::schema::{DamageClass, Event};
 
+use crate::support::clip::{self, Clip, Patch};
 use crate::support::mosquitto::{Collected, Mosquitto, collect, free_port};
 use crate::support::receiver::{Gpsd, sentences};
 use crate::support::rtsp::RtspServer;
-use crate::support::clip::{self, Clip, Patch};
 use crate::support::umsicht;
 
 /// Far longer than anything takes on a slow machine.
@@ -303,8 +303,11 @@ async fn the_road_that_was_driven_is_told_beside_its_damages() {
         length_metres: 0.8,
         width_metres: 0.6,
     };
-    let clip =
-        Clip { patches: vec![patch], along_at: |seconds| METRES_PER_SECOND * seconds, duration: Duration::from_secs(12) };
+    let clip = Clip {
+        patches: vec![patch],
+        along_at: |seconds| METRES_PER_SECOND * seconds,
+        duration: Duration::from_secs(12),
+    };
     clip.write_log(folder.path());
     let pictures = clip.write_pictures(folder.path(), Duration::ZERO, clip.duration);
     let config = folder.path().join("edge.toml");

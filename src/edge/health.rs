@@ -257,6 +257,10 @@ impl Health {
         }
     }
 
+    pub fn forget(&self) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// What the town is told. A part that is not there says nothing, where zeros would be taken for trouble.
     #[must_use]
     pub fn told(&self) -> DeviceHealth {

@@ -309,7 +309,8 @@ impl Reporter {
 
     fn tag(&mut self, cell: Cell, at: OffsetDateTime) -> PassTag {
         // All cells of a pass with their times would be a track.
-        self.visits.retain(|_, visit| (at - visit.last_at).abs() < VISITS_KEPT);
+        let newest = self.visits.values().map(|visit| visit.last_at).fold(at, OffsetDateTime::max);
+        self.visits.retain(|_, visit| newest - visit.last_at < VISITS_KEPT);
         let visit = self.visits.entry(cell).or_insert(Visit { began_at: at, last_at: at });
         if at - visit.last_at >= ABSENCE {
             visit.began_at = at;

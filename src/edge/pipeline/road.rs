@@ -21,6 +21,7 @@ use crate::edge::infer::InferError;
 use crate::edge::judge::road::{RoadJudge, RoadJudgeConfig, Sighting};
 use crate::edge::mask::{Guard, NoPicture};
 use crate::edge::pass::Pass;
+use crate::edge::pipeline::bounds::Forbidden;
 use crate::edge::pipeline::drafts::{coverage_draft, device_draft, drafts, mark_draft};
 use crate::edge::pipeline::driven::{Driven, IsWet};
 use crate::edge::pipeline::feed::{FixAt, Reader, Step, add, feed};
@@ -125,7 +126,7 @@ impl<'s> CameraFeed<'s> {
         let counters = Arc::clone(&self.counters);
         let pace = self.playback.pace;
         let (mounted, pass, sight) = (self.mounted, self.pass, self.sight.clone());
-        let eye = Eye { mounted, pass, pace, counters, sight, judging: None };
+        let eye = Eye { mounted, pass, pace, counters, sight, is_recording: false, judging: None };
         let Self { source, playback, counters, sight, .. } = self;
         (Reader { source, playback, counters, sight }, eye)
     }
@@ -138,6 +139,8 @@ struct Eye {
     pace: Pace,
     counters: Arc<CameraCounters>,
     sight: Option<Arc<Sight>>,
+    /// Its last frame was judged, and not left out because nothing may be recorded.
+    is_recording: bool,
     /// From its first frame on.
     judging: Option<Judging>,
 }
@@ -279,10 +282,11 @@ impl RoadPipeline<'_> {
         classes: &mut Vec<DamageClass>,
         mut driven: Option<&mut Driven>,
     ) -> Result<Vec<Stretch>, PipelineError> {
-        if !self.bounds.may_record(frame.fix.as_ref()) {
+        if let Some(forbidden) = self.bounds.forbids(frame.fix.as_ref()) {
             add(&self.counters.frames_not_recorded, 1);
-            // What was in sight until now is not looked at again.
-            self.finish(&mut eyes[place])?;
+            if forbidden == Forbidden::Here {
+                self.lay_down(&mut eyes[place])?;
+            }
             driven.into_iter().for_each(|driven| driven.not_recorded(Instant::now()));
             return Ok(Vec::new());
         }
@@ -314,6 +318,7 @@ impl RoadPipeline<'_> {
             add(&self.counters.clock_leaps, 1);
             self.start_anew(eye, frame)?;
         }
+        eye.is_recording = true;
         let Some(judging) = &mut eye.judging else { return Ok(Vec::new()) };
         judging.last_stream_time = frame.stream_time;
         let detections: Vec<_> = detections.into_iter().map(|d| (classes[d.class], d)).collect();
@@ -364,6 +369,19 @@ impl RoadPipeline<'_> {
         Ok(())
     }
 
+    /// What was in sight until now is reported, and is not reported again should it still be there later.
+    fn lay_down(&mut self, eye: &mut Eye) -> Result<(), PipelineError> {
+        if !std::mem::take(&mut eye.is_recording) {
+            return Ok(());
+        }
+        self.finish(eye)?;
+        if let Some(judging) = &mut eye.judging {
+            let memory = judging.reporter.memory(judging.last_frame_at);
+            judging.reporter = Reporter::resume(memory, self.detector.model_ref(), self.simulated);
+        }
+        Ok(())
+    }
+
     /// Judges and reports what is still open; the judge may go on.
     fn finish(&mut self, eye: &mut Eye) -> Result<(), PipelineError> {
         let Some(judging) = &mut eye.judging else { return Ok(()) };
@@ -396,7 +414,7 @@ impl RoadPipeline<'_> {
     ) -> Result<(), PipelineError> {
         let Some(clock) = clock else { return Ok(()) };
         let now = clock.now();
-        let may_tell = self.bounds.may_tell_of_itself(fix_at(now).as_ref());
+        let may_tell = self.bounds.may_tell_of_itself(fix_at(now).as_ref(), Instant::now());
         let news = eyes.iter().filter_map(|eye| eye.sight.as_ref()?.pass_time(may_tell));
         let drafts: Vec<Draft> = news.map(|data| device_draft(&self.site, data, now)).collect();
         if !drafts.is_empty() || !self.outbox.is_empty() {

@@ -52,8 +52,13 @@ fn look(health: &Weak<Health>, views: &[View], ended: &AtomicBool) {
             return;
         }
         let Some(health) = health.upgrade() else { return };
-        Watchdog::say(&in_one_line(&health.look()));
+        let status = health.look();
         drop(health);
+        // It may have hung in between; what it saw is then of a run that is over.
+        if ended.load(Ordering::Relaxed) {
+            return;
+        }
+        Watchdog::say(&in_one_line(&status));
         if look % KEEP_VIEWS_EVERY == 0 {
             views.iter().for_each(|(file, sight)| keep(file, sight));
         }
@@ -74,7 +79,7 @@ fn in_one_line(status: &DeviceStatus) -> String {
 }
 
 fn keep(file: &Path, sight: &Sight) {
-    let Some(view) = sight.reference() else { return };
+    let Some(view) = sight.reference().filter(|_| sight.may_be_kept()) else { return };
     let new = file.with_added_extension("new");
     if let Err(error) = std::fs::write(&new, view.to_bytes()).and_then(|()| std::fs::rename(&new, file)) {
         tracing::warn!("{}: how the camera looks cannot be kept: {error}", file.display());

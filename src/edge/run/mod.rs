@@ -15,18 +15,17 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 use self::pulse::Pulse;
+use self::service::Kept;
 use self::wish::{Wish, Wishes};
 use crate::edge::config::EdgeConfig;
 use crate::edge::report::PassId;
+use crate::edge::vehicle::Ignition;
 use crate::edge::vehicle::parked::ParkedSign;
-use crate::edge::vehicle::{Ignition, Level, VehicleConfig};
 use crate::edge::watchdog::Watchdog;
 use crate::failure::Failure;
 
 /// A new configuration with which the run ends within so long was not as right as it looked.
 const PROVEN_AFTER: Duration = Duration::from_secs(60);
-/// A file says at once how the ignition is; an input device, only when it changes.
-const IGNITION_KNOWN: Duration = Duration::from_secs(5);
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// Runs until all recordings have ended or the process is told to stop.
@@ -58,66 +57,62 @@ impl Run<'_> {
     /// One run after the other, until nothing more is wished.
     fn run(&self, config: &mut EdgeConfig, pass_id: Option<&PassId>) -> Result<(), Failure> {
         let mut before: Option<EdgeConfig> = None;
-        let mut is_off_by_hand = false;
+        let mut kept = Kept { ignition: self.ignition(config), ..Kept::default() };
         loop {
             self.pulse.starts();
-            // In this order: what is wished from here on ends the run that begins.
+            // In this order: what is wished from here on ends what begins.
             self.wishes.go_on();
             if let Some(new) = self.wishes.take_new() {
-                before = Some(std::mem::replace(config, new));
+                let old = std::mem::replace(config, new);
+                if old.vehicle.ignition != config.vehicle.ignition {
+                    kept.ignition = self.ignition(config);
+                }
+                before = Some(old);
                 Watchdog::reloaded();
             }
             if self.wishes.now() == Wish::Stop {
                 return Ok(());
             }
+            if kept.ignition.as_ref().is_some_and(Ignition::is_off) {
+                self.park(kept.ignition.as_ref());
+                continue;
+            }
             let began = Instant::now();
             let (runtime, wishes) = (self.runtime, self.wishes);
-            let ended = service::run(runtime, config, pass_id, wishes, self.watchdog, self.pulse, &mut is_off_by_hand);
-            match (ended, before.take()) {
-                (Err(error), Some(old)) if began.elapsed() < PROVEN_AFTER => {
+            let ended = service::run(runtime, config, pass_id, wishes, self.watchdog, self.pulse, &mut kept);
+            let is_proven = began.elapsed() >= PROVEN_AFTER;
+            match ended {
+                Err(error) if !is_proven && before.is_some() => {
                     self.wishes.refuse_reload(&error.to_string());
-                    *config = old;
-                    continue;
-                }
-                (ended, _) => ended?,
-            }
-            match self.wishes.now() {
-                Wish::Go | Wish::Stop => return Ok(()),
-                Wish::Reload => {}
-                Wish::Park => {
-                    self.pulse.waits();
-                    if !self.park(&config.vehicle) {
-                        return Ok(());
+                    if let Some(old) = before.take() {
+                        *config = old;
                     }
                 }
+                Err(error) => return Err(error),
+                Ok(()) if matches!(self.wishes.now(), Wish::Go | Wish::Stop) => return Ok(()),
+                Ok(()) => before = before.filter(|_| !is_proven),
             }
         }
     }
 
-    /// Waits until the ignition is on, or another configuration is there. False: the process is told to stop.
-    fn park(&self, vehicle: &VehicleConfig) -> bool {
+    fn ignition(&self, config: &EdgeConfig) -> Option<Ignition> {
         let _within = self.runtime.enter();
-        let Some(mut ignition) = Ignition::watch(vehicle) else { return true };
-        let is_on = |level: &Option<Level>| level.is_some_and(|level| level.on);
-        // It may be on again by now; nobody must take the vehicle for parked then.
-        let known = self.runtime.block_on(async {
-            let known = ignition.level.wait_for(Option::is_some);
-            tokio::time::timeout(IGNITION_KNOWN, known).await.is_ok_and(|known| known.is_ok_and(|level| is_on(&level)))
-        });
-        if known {
-            return true;
-        }
+        Ignition::watch(&config.vehicle)
+    }
+
+    /// Waits until the ignition is on, or something else is wished.
+    fn park(&self, ignition: Option<&Ignition>) {
+        let Some(ignition) = ignition else { return };
+        self.pulse.waits();
         tracing::info!("the ignition is off: all is stopped and written down");
         Watchdog::say("parked: the ignition is off");
         let _sign = ParkedSign::put_up();
-        let mut told = self.wishes.subscribe();
+        let (mut level, mut told) = (ignition.level.clone(), self.wishes.subscribe());
         self.runtime.block_on(async {
             tokio::select! {
-                on = ignition.level.wait_for(is_on) => on.is_ok(),
-                wish = told.wait_for(|wish| matches!(wish, Wish::Stop | Wish::Reload)) => {
-                    wish.is_ok_and(|wish| *wish == Wish::Reload)
-                }
+                _ = level.wait_for(|level| level.is_some_and(|level| level.on)) => {}
+                _ = told.wait_for(|wish| matches!(wish, Wish::Stop | Wish::Reload)) => {}
             }
-        })
+        });
     }
 }

@@ -37,7 +37,7 @@ use crate::edge::source::state::CameraState;
 use crate::edge::source::{FrameSource, SourceConfig, open_live};
 use crate::edge::spool::{Recovery, Spool, SpoolError, SpoolSettings};
 use crate::edge::update::{self, Updater, Watch, service};
-use crate::edge::vehicle::{Level, Mark, Marks, Recording, Vehicle};
+use crate::edge::vehicle::{Ignition, Level, Mark, Marks, Recording, Vehicle};
 use crate::edge::watchdog::Watchdog;
 use crate::edge::zones::Zones;
 use crate::failure::Failure;
@@ -80,6 +80,14 @@ struct Surroundings {
     local: Option<JoinHandle<()>>,
 }
 
+/// What outlives a run.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// A person has switched recording off, and the disk could not keep that.
+    pub is_off: bool,
+    pub ignition: Option<Ignition>,
+}
+
 /// What people ask of one run while it goes on.
 struct Asked {
     commands: Option<mpsc::Receiver<Command>>,
@@ -94,7 +102,7 @@ pub(super) fn run(
     wishes: &Wishes,
     watchdog: &Arc<Watchdog>,
     pulse: &Pulse,
-    is_off_by_hand: &mut bool,
+    kept: &mut Kept,
 ) -> Result<(), Failure> {
     // A card that fails to read once must not end the device for good, as wrong usage does.
     let settings = config.spool.settings().map_err(Failure::unavailable)?;
@@ -132,14 +140,18 @@ pub(super) fn run(
     let (end, ended) = watch::channel(false);
     let publishing = runtime.spawn(publisher.run(ended.clone()));
 
-    let (mut around, marks) = surround(runtime, config, &health, wishes, &stats, &ended);
-    if *is_off_by_hand && let Err(error) = around.recording.switch_off() {
+    let (mut around, marks) = surround(runtime, config, &health, wishes, &stats, &ended, kept);
+    if kept.is_off
+        && let Err(error) = around.recording.switch_off()
+    {
         tracing::error!("{error}");
     }
     set(&parts.watchdog, Arc::clone(watchdog));
     set(&parts.last_reload, wishes.last_reload());
     let judged = judge(config, pass_id, &spool, &around, &zones, Asked { commands, marks }, pulse);
     pulse.waits();
+    // Nobody looks any more: whoever asks gets what is true then.
+    health.forget();
     around.stop.store(true, Ordering::Relaxed);
     let mut told = wishes.subscribe();
     runtime.block_on(async {
@@ -149,6 +161,8 @@ pub(super) fn run(
             () = tokio::time::sleep(FAREWELL), if failed => {}
             _ = told.wait_for(|wish| *wish != Wish::Go) => {}
         }
+        // From here on all is bounded.
+        pulse.starts();
         let farewell = if *told.borrow() == Wish::Go { FAREWELL } else { SHORT_FAREWELL };
         end.send_replace(true);
         let mut publishing = publishing;
@@ -156,7 +170,7 @@ pub(super) fn run(
             tracing::warn!("the broker does not answer; what is left is sent at the next start");
             // Else it would hold the spool and keep the next run from it.
             publishing.abort();
-            let _ = publishing.await;
+            let _ = tokio::time::timeout(LOCAL_FAREWELL, publishing).await;
         }
         if let Some(mut local) = around.local.take()
             && tokio::time::timeout(LOCAL_FAREWELL, &mut local).await.is_err()
@@ -171,10 +185,10 @@ pub(super) fn run(
             );
         }
     });
-    if let Some(meter) = parts.machine.get().and_then(|meter| meter.lock().ok()) {
+    if let Some(meter) = parts.machine.get().and_then(|meter| meter.try_lock().ok()) {
         meter.keep();
     }
-    *is_off_by_hand = around.recording.is_off_by_hand();
+    kept.is_off = around.recording.off_is_not_kept();
     judged
 }
 
@@ -186,6 +200,7 @@ fn surround(
     wishes: &Wishes,
     stats: &watch::Receiver<PublishStats>,
     ended: &watch::Receiver<bool>,
+    kept: &Kept,
 ) -> (Surroundings, mpsc::Receiver<Mark>) {
     let _within = runtime.enter();
     let parts = Arc::clone(&health.parts);
@@ -194,7 +209,7 @@ fn surround(
     let (to_report, marks_made) = mpsc::channel(MARKS);
     let marks = Arc::new(Marks::new(to_report, Arc::clone(&recording), clock.clone()));
     let vehicle = Vehicle::watch(&config.vehicle, &recording, &marks);
-    let ignition = config.vehicle.ignition.is_some().then(|| vehicle.ignition.clone());
+    let ignition = kept.ignition.as_ref().map(|ignition| ignition.level.clone());
     let stop = Arc::new(AtomicBool::new(false));
     runtime.spawn(stop_when_wished(wishes.subscribe(), Arc::clone(&stop)));
     if let Some(ignition) = ignition.clone() {
@@ -411,14 +426,9 @@ async fn stop_when_wished(mut told: watch::Receiver<Wish>, stop: Arc<AtomicBool>
     }
 }
 
-/// An ignition that is on again before all is stopped begins a new run: an input device would not say so twice.
 async fn park_when_off(mut ignition: watch::Receiver<Option<Level>>, wish: watch::Sender<Wish>) {
-    if ignition.wait_for(|level| level.is_some_and(|level| !level.on)).await.is_err() {
-        return;
-    }
-    tracing::info!("the ignition is off: stopping");
-    ask(&wish, Wish::Park);
-    if ignition.wait_for(|level| level.is_some_and(|level| level.on)).await.is_ok() {
-        ask(&wish, Wish::Reload);
+    if ignition.wait_for(|level| level.is_some_and(|level| !level.on)).await.is_ok() {
+        tracing::info!("the ignition is off: stopping");
+        ask(&wish, Wish::Park);
     }
 }

@@ -101,7 +101,10 @@ fn blindness(reason: &str) -> (String, &'static str) {
             ("looks elsewhere than it was measured", "turn it back, or measure it anew: `umsicht edge calibrate`")
         }
         other => {
-            return (format!("sees nothing: {other}"), "look at the camera; `umsicht edge check` tells what it answers");
+            return (
+                format!("sees nothing: {other}"),
+                "look at the camera; `umsicht edge check` tells what it answers",
+            );
         }
     };
     (what.to_owned(), to_do)

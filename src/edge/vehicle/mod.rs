@@ -72,10 +72,9 @@ fn wet(table: &Table) -> Option<Option<Switch>> {
     Some(switch.map(|switch| Switch { falls_after, ..switch }))
 }
 
-/// The inputs while they are watched; dropping it ends that.
+/// The inputs of a run while they are watched; dropping it ends that.
 pub struct Vehicle {
     /// `None` until the input has told, and where none is set up.
-    pub ignition: watch::Receiver<Option<Level>>,
     pub wet: watch::Receiver<Option<Level>>,
     _tasks: JoinSet<()>,
 }
@@ -85,10 +84,6 @@ impl Vehicle {
     #[must_use]
     pub fn watch(config: &VehicleConfig, recording: &Arc<Recording>, marks: &Arc<Marks>) -> Self {
         let mut tasks = JoinSet::new();
-        let (ignition, ignition_level) = watch::channel(None);
-        if let Some(switch) = config.ignition.clone() {
-            tasks.spawn(tell_level(switch, ignition));
-        }
         let (wet, wet_level) = watch::channel(None);
         if let Some(switch) = config.wet.clone() {
             tasks.spawn(tell_level(switch, wet));
@@ -108,11 +103,11 @@ impl Vehicle {
                 .await;
             });
         }
-        Self { ignition: ignition_level, wet: wet_level, _tasks: tasks }
+        Self { wet: wet_level, _tasks: tasks }
     }
 }
 
-/// The ignition alone, for a program that waits for it; dropping it ends that.
+/// The ignition, which outlives a run: an input device says how it stands only when that changes. Dropping it ends the watch.
 pub struct Ignition {
     pub level: watch::Receiver<Option<Level>>,
     _task: JoinSet<()>,
@@ -127,6 +122,13 @@ impl Ignition {
         let mut task = JoinSet::new();
         task.spawn(tell_level(switch, to));
         Some(Self { level, _task: task })
+    }
+}
+
+impl Ignition {
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.level.borrow().is_some_and(|level| !level.on)
     }
 }
 

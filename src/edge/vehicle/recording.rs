@@ -40,6 +40,7 @@ enum Position {
 #[derive(Debug, Clone, Copy)]
 struct State {
     off_by_hand: bool,
+    off_is_not_kept: bool,
     switch: Position,
 }
 
@@ -78,7 +79,7 @@ impl Recording {
             Some(_) => Position::NotRead,
         };
         let off_by_hand = folder.join(OFF_FILE).try_exists().unwrap_or(true);
-        let state = State { off_by_hand, switch: position };
+        let state = State { off_by_hand, off_is_not_kept: false, switch: position };
         if let Some(why) = state.why_off() {
             tracing::info!("recording is off: {why}");
         }
@@ -95,10 +96,11 @@ impl Recording {
         *self.on.borrow()
     }
 
-    /// Whether a person has switched it off, which outlives whatever the program does.
+    /// Whether a person has switched it off and the disk does not know, so that the program must.
     #[must_use]
-    pub fn is_off_by_hand(&self) -> bool {
-        self.lock().off_by_hand
+    pub fn off_is_not_kept(&self) -> bool {
+        let state = self.lock();
+        state.off_by_hand && state.off_is_not_kept
     }
 
     /// In plain words.
@@ -120,7 +122,9 @@ impl Recording {
         self.publish(*state);
         let path = self.folder.join(OFF_FILE);
         let not_kept = |source| RecordingError::OffNotKept { path: path.clone(), source };
-        write(&self.folder, OFF_FILE, b"recording stays off while this file is here\n").map_err(not_kept)
+        let kept = write(&self.folder, OFF_FILE, b"recording stays off while this file is here\n").map_err(not_kept);
+        state.off_is_not_kept = kept.is_err();
+        kept
     }
 
     /// On only when the disk no longer says off.
