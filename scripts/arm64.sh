@@ -14,7 +14,8 @@ cd "$umsicht_root"
 build=(--locked --release --target "$TRIPLE" --no-default-features --features edge,gstreamer,ort,tract)
 
 say "building the edge for $TRIPLE"
-"${cargo[@]}" build --bins "${build[@]}"
+[ "${UMSICHT_CROSS:-}" != 1 ] || small_link=()
+"${cargo[@]}" rustc --bin umsicht "${build[@]}" -- "${small_link[@]}"
 file=$CARGO_TARGET_DIR/$TRIPLE/release/umsicht
 is_for_aarch64 "$file" || stop 70 "$file is not a program for aarch64"
 echo "built for aarch64: $file"

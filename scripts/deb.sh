@@ -47,16 +47,17 @@ version() {
 compile() {
     local part=$1 architecture=$2 program=$work/$1.$2
     say "cargo: building umsicht-$part for $architecture"
-    local build=(build --bins --release --locked --no-default-features --features "$(features "$part")")
+    local build=(rustc --bin umsicht --release --locked --no-default-features --features "$(features "$part")")
     if [ "$architecture" = "$NATIVE" ]; then
-        cargo "${build[@]}"
+        cargo "${build[@]}" -- "${small_link[@]}"
         cp "$CARGO_TARGET_DIR/release/umsicht" "$program"
         strip --remove-section=.comment "$program"
     else
         (
             # shellcheck source=scripts/arm64-env.sh
             source "$umsicht_root/scripts/arm64-env.sh"
-            "${cargo[@]}" "${build[@]}" --target "$TRIPLE"
+            [ "${UMSICHT_CROSS:-}" != 1 ] || small_link=()
+            "${cargo[@]}" "${build[@]}" --target "$TRIPLE" -- "${small_link[@]}"
             cp "$CARGO_TARGET_DIR/$TRIPLE/release/umsicht" "$program"
             is_for_aarch64 "$program" || stop 70 "$program is not a program for aarch64"
             aarch64-linux-gnu-strip --remove-section=.comment "$program"

@@ -17,14 +17,14 @@ packages_for() {
         gstreamer1.0-plugins-ugly gstreamer1.0-libav mosquitto"
     local test="gstreamer1.0-tools chromium gpsd gpsd-clients
         python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-rtsp glib-networking strace"
-    local arm64="gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static"
+    local arm64="gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static lld-16"
     case $1 in
         build) echo "$build" ;;
         demo) echo "$build $demo" ;;
         test) echo "$build $demo $test" ;;
         faults) echo "$build mosquitto iproute2 nftables" ;;
         arm64) echo "$build $arm64" ;;
-        deb) echo "$build $(crosses && echo "$arm64") dpkg-dev debootstrap" ;;
+        deb) echo "$build $(crosses && echo "$arm64") dpkg-dev debootstrap lld-16" ;;
         *) stop 64 "prepare.sh knows build, demo, test, faults, arm64 and deb, not '$1'" ;;
     esac
 }

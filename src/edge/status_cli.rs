@@ -59,8 +59,8 @@ fn ask(local: LocalConfig) -> Result<DeviceStatus, Failure> {
                 format!("the service at {address} does not answer within {} s: systemctl restart umsicht-edge", TIMEOUT.as_secs())
             }
             error => format!(
-                "nothing answers at {address} ({error}), so the service does not run. Start it: systemctl start umsicht-edge; if \
-                 it does not stay: journalctl -u umsicht-edge -n 50"
+                "nothing answers at {address} ({error}): the vehicle is parked (systemctl status umsicht-edge says so), or the service \
+                 does not run. Start it: systemctl start umsicht-edge; if it does not stay: journalctl -u umsicht-edge -n 50"
             ),
         };
         Failure::unavailable(reason)

@@ -6,7 +6,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 
-use super::initialise;
+use super::{initialise, stop};
 use crate::edge::source::SourceError;
 
 /// Gives pictures of one size and throws them away.
@@ -51,7 +51,6 @@ impl BareDecoder {
 
 impl Drop for BareDecoder {
     fn drop(&mut self) {
-        // Nothing can be done about a pipeline that refuses to stop.
-        let _ = self.pipeline.set_state(gst::State::Null);
+        stop(&self.pipeline);
     }
 }

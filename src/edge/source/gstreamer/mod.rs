@@ -76,16 +76,20 @@ impl Pipeline {
 }
 
 impl Drop for Pipeline {
-    /// The input first: while its threads run, decodebin may still be adding elements, and one that is added to a pipeline that
-    /// has just stopped goes on playing, for which GStreamer ends the program.
     fn drop(&mut self) {
-        // Nothing can be done about a pipeline that refuses to stop.
-        if let Some(input) = self.whole.by_name("input") {
-            input.set_locked_state(true);
-            let _ = input.set_state(gst::State::Null);
-        }
-        let _ = self.whole.set_state(gst::State::Null);
+        stop(&self.whole);
     }
+}
+
+/// The element `input` first: while its threads run, decodebin may still be adding elements, and one that is added to a pipeline
+/// that has just stopped goes on playing, for which GStreamer ends the program.
+fn stop(pipeline: &gst::Pipeline) {
+    // Nothing can be done about a pipeline that refuses to stop.
+    if let Some(input) = pipeline.by_name("input") {
+        input.set_locked_state(true);
+        let _ = input.set_state(gst::State::Null);
+    }
+    let _ = pipeline.set_state(gst::State::Null);
 }
 
 impl Complaint {
