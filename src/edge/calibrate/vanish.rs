@@ -18,6 +18,8 @@ const PITCH_DEGREES: (i32, i32) = (-15, 45);
 const YAW_DEGREES: i32 = 35;
 /// Lines that point by further than this are not counted.
 const VOTE_TOLERANCE_RADIANS: f64 = 0.03;
+/// Of the mean of unit vectors: cosine of twice five degrees.
+const LIKE_DIRECTIONS: f64 = 0.985;
 /// How far below the point the middle of a line must lie.
 const LEAST_BELOW: f64 = 0.02;
 /// An unbroken line is seen up to the point itself. So far beyond it may end: more than the grid of the vote is off.
@@ -139,8 +141,8 @@ impl RoadLines {
         }
         let (pitch, yaw) = angles(point);
         let formal = (covariance[(0, 0)].sqrt(), covariance[(1, 1)].sqrt());
-        // One line in all frames says nothing about where on it the point lies.
-        if !(formal.0 < 0.2 && formal.1 < 0.2) {
+        // One line in all frames says nothing about where on it the point lies, and neither do the two edges of its paint.
+        if !(formal.0 < 0.2 && formal.1 < 0.2) || run_alike(&lines) {
             return Err(VanishError::Alike { lines: lines.len() });
         }
         let (by_parts_yaw, by_parts_pitch) = self.jackknife(point).unwrap_or((formal.0 * 1.5, formal.1 * 1.5));
@@ -208,6 +210,16 @@ impl RoadLines {
         let middle = median(pitches.clone())?;
         Some(1.4826 * median(pitches.iter().map(|p| (p - middle).abs()).collect())?)
     }
+}
+
+/// Whether all lines run in one direction, give or take ten degrees. Directions have no sign, so their angles are doubled.
+fn run_alike(lines: &[&&Line]) -> bool {
+    let doubled = |line: &&&Line| {
+        let (x, y) = (line.direction.x, line.direction.y);
+        Vector2::new(x * x - y * y, 2.0 * x * y)
+    };
+    let mean = lines.iter().map(doubled).sum::<Vector2<f64>>() / lines.len().max(1) as f64;
+    mean.norm() > LIKE_DIRECTIONS
 }
 
 /// Lateral place of a road point on the line through it towards the vanishing point; positive to the left.

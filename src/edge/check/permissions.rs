@@ -218,8 +218,7 @@ mod tests {
         let users = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/umsicht-edge.sysusers.conf");
         let users = fs::read_to_string(users).unwrap();
         let words = users.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
-        let groups: Vec<&str> =
-            words.filter(|words| words.first() == Some(&"m")).map(|words| words[2]).collect();
+        let groups: Vec<&str> = words.filter(|words| words.first() == Some(&"m")).map(|words| words[2]).collect();
         assert_eq!(groups, GROUPS);
         let text = "root:x:0:\nvideo:x:44:pi\ndialout:x:20:\nnobody\ninput:x:none:\n";
         assert_eq!(gids_of(text), [44, 20]);

@@ -78,7 +78,7 @@ struct Bench {
     recording: Arc<Recording>,
     marks: Arc<Marks>,
     taken: mpsc::Receiver<Mark>,
-    vehicle: Vehicle,
+    _vehicle: Vehicle,
 }
 
 fn bench(prepare: impl FnOnce(&Path), text: &str) -> Bench {
@@ -89,24 +89,27 @@ fn bench(prepare: impl FnOnce(&Path), text: &str) -> Bench {
     let recording = Arc::new(Recording::kept_in(folder.path(), config.recording.as_ref()));
     let (to, taken) = mpsc::channel(8);
     let marks = Arc::new(Marks::new(to, Arc::clone(&recording), Arc::new(SystemClock)));
-    let vehicle = Vehicle::watch(&config, &recording, &marks);
-    Bench { folder, recording, marks, taken, vehicle }
+    let _vehicle = Vehicle::watch(&config, &recording, &marks);
+    Bench { folder, recording, marks, taken, _vehicle }
 }
 
 #[tokio::test]
 async fn ignition_off_is_told_with_the_moment_at_which_it_went() {
     let set = |folder: &Path, value: &str| fs::write(folder.join("value"), value).unwrap();
     let text = "[vehicle.ignition]\nfile = \"DIR/value\"\nsettle_millis = 300";
-    let mut bench = bench(|folder| set(folder, "1\n"), text);
-    let ignition = &mut bench.vehicle.ignition;
-    assert!(ignition.wait_for(Option::is_some).await.unwrap().unwrap().on);
-    fs::remove_file(bench.folder.path().join("value")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    set(folder.path(), "1\n");
+    let config = read(&text.replace("DIR", &folder.path().display().to_string())).unwrap();
+    let watched = Ignition::watch(&config).unwrap();
+    let mut ignition = watched.level.clone();
+    assert!(ignition.wait_for(Option::is_some).await.unwrap().unwrap().on && !watched.is_off());
+    fs::remove_file(folder.path().join("value")).unwrap();
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert!(ignition.borrow().unwrap().on, "an input that is gone switches nothing off");
     let before = Instant::now();
-    set(bench.folder.path(), "0\n");
+    set(folder.path(), "0\n");
     let level = ignition.wait_for(|level| !level.unwrap().on).await.unwrap().unwrap();
-    assert!(level.since >= before && before.elapsed() >= Duration::from_millis(300));
+    assert!(watched.is_off() && level.since >= before && before.elapsed() >= Duration::from_millis(300));
     assert!(before.elapsed() < Duration::from_secs(5), "half of what an orderly stop may take");
 }
 
