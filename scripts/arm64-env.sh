@@ -38,6 +38,8 @@ else
     export GST_PLUGIN_SYSTEM_PATH_1_0=$libraries/gstreamer-1.0 GST_PLUGIN_PATH_1_0=
     export GST_REGISTRY=$ARM64/gstreamer-registry.bin GST_REGISTRY_FORK=no
     export ORT_DYLIB_PATH=$ARM64/onnxruntime/$ORT_VERSION/libonnxruntime.so
+    # They cannot start themselves anew, as they otherwise do to set this: the kernel does not know them.
+    export ORT_DISABLE_TELEMETRY=1
 fi
 
 # is_for_aarch64 FILE: does its header say so?
