@@ -127,7 +127,7 @@ pub struct CheckArguments {
 impl CheckArguments {
     fn run(self) -> Result<(), Failure> {
         let config = EdgeConfig::read(&self.config)?;
-        println!("ok    config    {}", self.config.display());
+        println!("ok    config         {}", self.config.display());
         let findings = check(&config);
         for finding in &findings {
             println!("{finding}");
