@@ -179,10 +179,8 @@ impl Replay {
 /// Reads a log and says what in it could not be used.
 pub fn read_fixes(path: &Path, max_gap_millis: u64) -> Result<FixLog, Failure> {
     let fixes = FixLog::read(path).map_err(|error: FixError| Failure::data(error))?;
-    let report = fixes.report();
-    if report.skipped > 0 {
-        let detail = report.describe("line");
-        tracing::warn!("{}: {} of {} lines cannot be used: {detail}", path.display(), report.skipped, report.read);
+    if let Some(complaint) = fixes.report().complaint() {
+        tracing::warn!("{}: {complaint}", path.display());
     }
     Ok(fixes.with_max_gap_millis(max_gap_millis))
 }

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::edge::detector::Detector;
@@ -24,6 +23,7 @@ use crate::edge::fix::FixLog;
 use crate::edge::infer::model::Model;
 use crate::edge::infer::{BackendSettings, InferError, Tensor, open_backend};
 use crate::edge::judge::road::RoadJudgeConfig;
+use crate::edge::machine::cpu_time;
 use crate::edge::mask::Guard;
 use crate::edge::pass::Pass;
 use crate::edge::pipeline::{Bounds, CameraFeed, Counters, Outbox, PipelineError, Playback, RoadPipeline};
@@ -192,12 +192,6 @@ impl Meter {
         let took = self.at.saturating_sub(self.begun_at);
         Ok(Measured { frames, cpu_milliseconds_per_frame: took.as_secs_f64() * 1e3 / frames as f64 })
     }
-}
-
-/// Of this process, all its threads.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 fn pipeline(job: &Job) -> Result<Measured, Failure> {

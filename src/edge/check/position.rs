@@ -46,10 +46,8 @@ fn recording_verdict(log: &FixLog, starts_at: Option<OffsetDateTime>) -> Verdict
     if starts_at.is_some_and(|at| log.at(at).is_none()) {
         return Verdict::Warn(format!("{span}; none at starts_at of the camera: are both in UTC?"));
     }
-    let report = log.report();
-    if report.skipped > 0 {
-        let (skipped, read) = (report.skipped, report.read);
-        return Verdict::Warn(format!("{span}; {skipped} of {read} lines cannot be used: {}", report.describe("line")));
+    if let Some(complaint) = log.report().complaint() {
+        return Verdict::Warn(format!("{span}; {complaint}"));
     }
     Verdict::Ok(span)
 }

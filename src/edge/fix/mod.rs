@@ -94,6 +94,13 @@ impl ReadReport {
         }
     }
 
+    /// What has to be said of a log of which not all could be used.
+    #[must_use]
+    pub fn complaint(&self) -> Option<String> {
+        let (skipped, read) = (self.skipped, self.read);
+        (skipped > 0).then(|| format!("{skipped} of {read} lines cannot be used: {}", self.describe("line")))
+    }
+
     /// One line per named problem, and how many more there were; empty when all could be read.
     #[must_use]
     pub fn describe(&self, unit: &str) -> String {

@@ -61,17 +61,17 @@ impl Bounds {
     }
 
     /// Whether the device may tell of itself: that it does so at a moment would tell when a zone was passed or left.
-    pub fn may_tell_of_itself(&mut self, fix: Option<&Fix>, now: Instant) -> bool {
+    pub fn may_tell_of_itself(&mut self, fix: impl FnOnce() -> Option<Fix>, now: Instant) -> bool {
         if !(self.is_on)() {
             return false;
         }
         if self.zones.is_empty() {
             return true;
         }
-        match fix {
-            Some(_) => {
+        match fix() {
+            Some(fix) => {
                 self.without_fix_since = None;
-                self.zones.may_record(fix)
+                self.zones.may_record(Some(&fix))
             }
             None => now.duration_since(*self.without_fix_since.get_or_insert(now)) >= SILENT_WITHOUT_FIX,
         }

@@ -414,7 +414,7 @@ impl RoadPipeline<'_> {
     ) -> Result<(), PipelineError> {
         let Some(clock) = clock else { return Ok(()) };
         let now = clock.now();
-        let may_tell = self.bounds.may_tell_of_itself(fix_at(now).as_ref(), Instant::now());
+        let may_tell = self.bounds.may_tell_of_itself(|| fix_at(now), Instant::now());
         let news = eyes.iter().filter_map(|eye| eye.sight.as_ref()?.pass_time(may_tell));
         let drafts: Vec<Draft> = news.map(|data| device_draft(&self.site, data, now)).collect();
         if !drafts.is_empty() || !self.outbox.is_empty() {

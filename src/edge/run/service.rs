@@ -252,8 +252,10 @@ fn judge(
 ) -> Result<(), Failure> {
     let parts = &around.parts;
     let positions = Positions::open(&config.gnss, &around.clock, &around.stop).map_err(Failure::data)?;
-    if let Positions::Log(log) = &positions {
-        tell_skipped(config, log.report());
+    if let Positions::Log(log) = &positions
+        && let Some(complaint) = log.report().complaint()
+    {
+        tracing::warn!("{}: {complaint}", config.gnss.source.describe());
     }
     let positions = Arc::new(positions);
     set(&parts.position, Arc::clone(&positions));
@@ -318,13 +320,6 @@ fn judge(
         "the cameras have ended"
     );
     Ok(result?)
-}
-
-fn tell_skipped(config: &EdgeConfig, report: &crate::edge::fix::ReadReport) {
-    if report.skipped > 0 {
-        let (source, detail) = (config.gnss.source.describe(), report.describe("line"));
-        tracing::warn!("{source}: {} of {} lines cannot be used: {detail}", report.skipped, report.read);
-    }
 }
 
 fn open<'c>(
