@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::edge::batch::Batching;
 use crate::edge::device_clock::{ClockState, DeviceClock, EARLIEST};
 use crate::edge::fix::{PositionState, Positions, Reception};
-use crate::edge::machine::{self, Disk, FlashMeter, Roots};
+use crate::edge::machine::{self, CLOCK_OFF_SECONDS, Disk, FlashMeter, Roots};
 use crate::edge::pipeline::sight::Sight;
 use crate::edge::pipeline::{CameraCounters, Counters};
 use crate::edge::publish::{HealthSource, PublishStats};
@@ -32,8 +32,6 @@ use crate::schema::{DeviceBlind, DeviceHealth};
 
 /// Frames per second are those of so long.
 const RATE_OVER: Duration = Duration::from_secs(60);
-/// A system clock that is further off is not to be trusted.
-const TRUSTED_WITHIN: time::Duration = time::Duration::seconds(2);
 
 /// What has something to tell. Parts come when they begin, or never: a device whose models do not open still tells the rest.
 #[derive(Default)]
@@ -196,7 +194,7 @@ fn position_status(state: &PositionState) -> PositionStatus {
 
 fn clock_status(state: &ClockState, leaps_of_frames: u64, now: OffsetDateTime) -> ClockStatus {
     ClockStatus {
-        trusted: state.system_ahead.abs() <= TRUSTED_WITHIN && now >= EARLIEST,
+        trusted: state.system_ahead.as_seconds_f64().abs() <= CLOCK_OFF_SECONDS && now >= EARLIEST,
         leaps: state.clock_leaps.max(leaps_of_frames),
         ahead_of_gnss_seconds: state.gnss_ahead.map(|gnss| (state.system_ahead - gnss).as_seconds_f64()),
     }

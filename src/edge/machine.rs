@@ -15,6 +15,8 @@ use time::{Date, OffsetDateTime};
 pub const WARM_CELSIUS: f64 = 75.0;
 /// From here on they switch off before long.
 pub const HOT_CELSIUS: f64 = 85.0;
+/// A system clock that is further off GNSS time is not to be trusted: it makes the times of events wrong.
+pub const CLOCK_OFF_SECONDS: f64 = 2.0;
 /// What may be written in a day so that flash memory lasts for years.
 pub const MOST_WRITTEN_BYTES: u64 = 1_000_000_000;
 

@@ -6,26 +6,14 @@
 
 import { strict as assert } from "node:assert";
 import process from "node:process";
-import { chromium } from "playwright-core";
+import { open, PATIENCE_MILLIS } from "./chromium.mjs";
 
 const [url, least] = [process.argv[2], Number(process.argv[3] ?? 1)];
-const PATIENCE_MILLIS = 60_000;
 /** The map may move under a click when something new is reported at that moment. */
 const CLICKS = 5;
 const CLICK_PATIENCE_MILLIS = 5_000;
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
-});
-const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, locale: "de-DE" });
-page.setDefaultTimeout(PATIENCE_MILLIS);
-
-const complaints = [];
-page.on("console", (m) => m.type() === "error" && complaints.push(`console: ${m.text()}`));
-page.on("pageerror", (e) => complaints.push(`uncaught: ${e.message}`));
-page.on("request", (r) => new URL(r.url()).origin !== new URL(url).origin && complaints.push(`foreign: ${r.url()}`));
-page.on("response", (r) => r.status() >= 400 && complaints.push(`HTTP ${r.status()}: ${r.url()}`));
+const { browser, page, complaints } = await open(url);
 
 /** How often each defect was seen, as its row says it, by id. */
 const rows = () =>

@@ -5,21 +5,11 @@
 
 import { strict as assert } from "node:assert";
 import process from "node:process";
-import { chromium } from "playwright-core";
+import { open } from "./chromium.mjs";
 
 const url = process.argv[2];
-const PATIENCE_MILLIS = 60_000;
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
-});
-const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, locale: "de-DE" });
-page.setDefaultTimeout(PATIENCE_MILLIS);
-const complaints = [];
-page.on("console", (m) => m.type() === "error" && complaints.push(`console: ${m.text()}`));
-page.on("pageerror", (e) => complaints.push(`uncaught: ${e.message}`));
-page.on("response", (r) => r.status() >= 400 && complaints.push(`HTTP ${r.status()}: ${r.url()}`));
+const { browser, page, complaints } = await open(url);
 
 const words = (part) => page.textContent(`#dangers li ${part}`);
 

@@ -9,14 +9,12 @@ use time::OffsetDateTime;
 
 use super::Verdict;
 use crate::edge::local::LocalConfig;
-use crate::edge::machine::{self, Disk, HOT_CELSIUS, Roots, WARM_CELSIUS};
+use crate::edge::machine::{self, CLOCK_OFF_SECONDS, Disk, HOT_CELSIUS, Roots, WARM_CELSIUS};
 
 /// Lies there while systemd-timesyncd has set the clock in this run of the system.
 pub const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
 /// Nothing here is older than this program.
 const FIRST_PLAUSIBLE_YEAR: i32 = 2026;
-/// A clock this far from GNSS time makes the times of events wrong.
-const MOST_SECONDS_OFF: f64 = 2.0;
 /// Beside the spool, the log and updates need room.
 const LEAST_FREE_BYTES: u64 = 256 << 20;
 
@@ -59,7 +57,7 @@ pub fn clock_verdict(now: OffsetDateTime, synchronised: bool, gnss_ahead: Option
         now.minute()
     );
     if let Some(ahead) = gnss_ahead {
-        return if ahead.abs() > MOST_SECONDS_OFF {
+        return if ahead.abs() > CLOCK_OFF_SECONDS {
             Verdict::Warn(format!(
                 "{said} is {:.0} s {} GNSS time; events take their times from GNSS, the log does not: timedatectl set-ntp true",
                 ahead.abs(),

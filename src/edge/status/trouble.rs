@@ -1,14 +1,12 @@
 //! What is wrong with this device and what to do about it, for whoever stands beside it. Pure.
 
 use super::DeviceStatus;
-use crate::edge::machine::{HOT_CELSIUS, MOST_WRITTEN_BYTES, WARM_CELSIUS};
+use crate::edge::machine::{CLOCK_OFF_SECONDS, HOT_CELSIUS, MOST_WRITTEN_BYTES, WARM_CELSIUS};
 
 /// Older than this, a fix places nothing.
 const OLD_FIX_SECONDS: f64 = 10.0;
 /// A receiver needs so long after a cold start, under an open sky.
 const FIRST_FIX_SECONDS: u64 = 120;
-/// A clock that is off by more makes times of events wrong.
-const CLOCK_OFF_SECONDS: f64 = 2.0;
 const LEAST_FREE_BYTES: u64 = 256 << 20;
 /// Above this share the spool is said to be nearly full.
 const NEARLY_FULL: f64 = 0.8;
